@@ -1,0 +1,27 @@
+"""The rooms of CorField; a dotted path in a bundle's config is the address of a room.
+
+==============  ==========================================================================
+``anatomy``     the table of structures: index, name, fusion rank, components kept, contacts
+``space``       frames and signs: voxel ijk, unit cube (x, y, z), world mm; the only axis swaps
+``errors``      the one kind of error a user can mend: what was found, wanted, and what to do
+``volumes``     label volumes on a grid: region of interest, components, morphology
+``points``      where a field is asked during training, and what it should answer
+``fields``      F(z, p): codes, feature pyramid, point MLP, dense evaluation
+``objectives``  what training minimises
+``scoring``     overlap, surface distance in mm, topology
+``cohort``      cases on disk, phantoms with known truth, the ways real labels are damaged
+``engines``     the only room that knows MONAI's engines: handlers, resuming, preflight
+``report``      pictures
+``cli``         the ``corfield`` command
+==============  ==========================================================================
+
+Imports point downwards only::
+
+    cli | report
+    engines
+    points | fields | objectives | scoring | cohort
+    volumes
+    anatomy | space | errors
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,113 @@
+"""The table of structures: the one place that knows a label number (requirements A1.7, A2.1, A2.2).
+
+Everything else asks a :class:`StructureTable`; another label set is another table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One labelled structure.
+
+    Attributes:
+        index: its value in a label map, at least 1 (0 is background).
+        name: its name in configs, folders and tables.
+        rank: its place in fusion; 0 wins over all others (A2.1).
+        components: connected components expected in a whole heart (A1.7).
+        touches: names of the structures of which it must touch at least one (A2.2); empty: no rule.
+        color: RGB, 0-255, for pictures.
+        thin: whether it is a few voxels wide, so that a cut may split it and a smoother may erase it.
+    """
+
+    index: int
+    name: str
+    rank: int
+    components: int
+    touches: tuple[str, ...] = ()
+    color: tuple[int, int, int] = (128, 128, 128)
+    thin: bool = False
+
+
+@dataclass(frozen=True)
+class StructureTable:
+    """A label set: its structures, by index."""
+
+    name: str
+    structures: tuple[Structure, ...]
+
+    def __iter__(self) -> Iterator[Structure]:
+        return iter(self.structures)
+
+    def __len__(self) -> int:
+        return len(self.structures)
+
+    def __getitem__(self, key: str | int) -> Structure:
+        """The structure of that name (any case) or index; ``InputError`` naming the nearest otherwise."""
+        for structure in self.structures:
+            if str(key).lower() in (structure.name.lower(), str(structure.index)):
+                return structure
+        near = get_close_matches(str(key).lower(), [name.lower() for name in self.names], n=1, cutoff=0.5)
+        hint = f"Did you mean {self[near[0]].name!r}?" if near else "Choose one of them."
+        wanted = ", ".join(f"{s.index} {s.name}" for s in self.structures)
+        raise InputError(f"structure of table {self.name!r}", repr(key), f"one of {wanted}", hint)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(structure.name for structure in self.structures)
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        return tuple(structure.index for structure in self.structures)
+
+    @property
+    def by_rank(self) -> tuple[Structure, ...]:
+        """The structures, highest fusion priority first (A2.1)."""
+        return tuple(sorted(self.structures, key=lambda structure: structure.rank))
+
+
+PUBLIC_CARDIAC_CT = StructureTable(
+    "public_cardiac_ct",
+    (
+        Structure(1, "Myocardium", rank=5, components=1, color=(196, 144, 108)),
+        Structure(2, "LA", rank=3, components=1, color=(232, 120, 88)),
+        Structure(3, "LV", rank=4, components=1, color=(204, 52, 60)),
+        Structure(4, "RA", rank=7, components=1, color=(84, 140, 212)),
+        Structure(5, "RV", rank=8, components=1, color=(48, 88, 172)),
+        Structure(6, "Aorta", rank=6, components=2, color=(224, 60, 124)),
+        Structure(7, "PA", rank=9, components=1, color=(96, 188, 220)),
+        Structure(8, "LAA", rank=1, components=1, touches=("LA",), color=(248, 184, 60), thin=True),
+        Structure(9, "Coronary", rank=0, components=2, touches=("Myocardium", "Aorta"), color=(252, 236, 92), thin=True),
+        Structure(10, "PV", rank=2, components=2, touches=("LA",), color=(156, 108, 196), thin=True),
+    ),
+)
+"""Public-Cardiac-CT-Dataset's ten structures, in its label convention."""
+
+TOTALSEGMENTATOR_HEART = StructureTable(
+    "totalsegmentator_heart",
+    (
+        Structure(1, "heart_atrium_left", rank=1, components=1, color=(232, 120, 88)),
+        Structure(2, "heart_ventricle_left", rank=2, components=1, color=(204, 52, 60)),
+        Structure(3, "heart_atrium_right", rank=3, components=1, color=(84, 140, 212)),
+        Structure(4, "heart_ventricle_right", rank=4, components=1, color=(48, 88, 172)),
+        Structure(5, "heart_myocardium", rank=0, components=1, color=(196, 144, 108)),
+    ),
+)
+"""TotalSegmentator's five heart structures, in the order left/right atrium and ventricle, myocardium."""
+
+TABLES = {table.name: table for table in (PUBLIC_CARDIAC_CT, TOTALSEGMENTATOR_HEART)}
+
+
+def table(name: str | StructureTable = PUBLIC_CARDIAC_CT.name) -> StructureTable:
+    """The table of that name; a table is returned as it is. ``InputError`` if unknown."""
+    if isinstance(name, StructureTable):
+        return name
+    if name not in TABLES:
+        raise InputError("label_table", repr(name), f"one of {', '.join(TABLES)}", "Choose one of them.")
+    return TABLES[name]

@@ -1,0 +1,1 @@
+"""Cases on disk, phantoms with known truth, and the ways real labels are damaged."""

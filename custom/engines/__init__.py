@@ -1,0 +1,1 @@
+"""The only room that knows MONAI's engines: handlers, resuming, preflight."""

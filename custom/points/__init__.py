@@ -1,0 +1,1 @@
+"""Where a field is asked during training, and what it should answer."""

@@ -1,0 +1,1 @@
+"""Pictures of cases before and after."""

@@ -1,0 +1,1 @@
+"""How good a mask is: overlap, surface distance in mm, topology."""

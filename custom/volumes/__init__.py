@@ -1,0 +1,1 @@
+"""Label volumes on a grid: region of interest, components, morphology."""

@@ -1,0 +1,210 @@
+"""One record per case and structure, and the tables made of them (A1.9)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from ..anatomy import StructureTable
+from ..errors import InputError
+from .overlap import Empty, crop_to_union, dice, volume_mm3, which_empty
+from .surface import surface_scores
+from .topology import component_count
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskScore:
+    """How good one mask is.
+
+    Attributes:
+        dice: overlap, in [0, 1].
+        hd95_mm, assd_mm: surface distances in mm; the volume's diagonal if one mask is empty.
+        surface_dice: share of surface within the tolerance, in [0, 1].
+        components, components_reference: connected components, 26 neighbours.
+        volume_mm3, volume_reference_mm3: volumes in mm3.
+        empty: which mask holds no voxel: ``""``, ``"both"``, ``"prediction"`` or ``"reference"``.
+    """
+
+    dice: float
+    hd95_mm: float
+    assd_mm: float
+    surface_dice: float
+    components: int
+    components_reference: int
+    volume_mm3: float
+    volume_reference_mm3: float
+    empty: Empty
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRow(MaskScore):
+    """The score of one structure of one case."""
+
+    case: str
+    structure: str
+
+
+MEASURES: tuple[str, ...] = tuple(field.name for field in fields(MaskScore) if field.name != "empty")
+"""The numbers of a :class:`MaskScore`, in its order."""
+
+HEADINGS = {"dice": "Dice", "hd95_mm": "HD95 mm", "assd_mm": "ASSD mm", "surface_dice": "surface Dice"}
+
+
+def score_mask(
+    prediction: Bool[np.ndarray, "..."],
+    reference: Bool[np.ndarray, "..."],
+    spacing_mm: tuple[float, float, float],
+    tolerance_mm: float = 1.0,
+) -> MaskScore:
+    """Score one mask against its reference, both ``[i, j, k]`` on the same grid.
+
+    Both empty: Dice 1, distances 0, surface Dice 1, ``empty="both"``: the structure is absent and rightly so. One
+    empty: Dice 0, surface Dice 0, distances the volume's diagonal in mm, ``empty`` says which. Full masks, one voxel
+    and masks at the border are no special case.
+
+    Raises:
+        InputError: the grids differ, or the spacing is not three positive lengths.
+    """
+    _check_same_grid(prediction.shape, reference.shape, spacing_mm)
+    surface = surface_scores(prediction, reference, spacing_mm, tolerance_mm)
+    found, wanted = crop_to_union(prediction, reference)
+    return MaskScore(
+        dice=dice(found, wanted),
+        hd95_mm=surface.hd95_mm,
+        assd_mm=surface.assd_mm,
+        surface_dice=surface.surface_dice,
+        components=component_count(found),
+        components_reference=component_count(wanted),
+        volume_mm3=volume_mm3(found, spacing_mm),
+        volume_reference_mm3=volume_mm3(wanted, spacing_mm),
+        empty=which_empty(found, wanted),
+    )
+
+
+def score_labels(
+    case: str,
+    prediction: UInt8[np.ndarray, "..."],
+    reference: UInt8[np.ndarray, "..."],
+    spacing_mm: tuple[float, float, float],
+    table: StructureTable,
+    tolerance_mm: float = 1.0,
+) -> list[ScoreRow]:
+    """Score every structure of the table in two label maps ``[i, j, k]`` on one grid; see :func:`score_mask`."""
+    rows = []
+    for structure in table:
+        score = score_mask(prediction == structure.index, reference == structure.index, spacing_mm, tolerance_mm)
+        rows.append(ScoreRow(case=case, structure=structure.name, **asdict(score)))
+    return rows
+
+
+def summarise(rows: Sequence[ScoreRow]) -> dict[str, dict[str, float | int]]:
+    """Means per structure in order of appearance, then ``"mean"``: the mean of the structures' means.
+
+    Beside each mean stand ``cases`` and the counts of empties, ``empty_both``, ``empty_prediction`` and
+    ``empty_reference``; every row counts in the means, with the penalty of :func:`score_mask`.
+
+    Raises:
+        InputError: there are no rows.
+    """
+    if not rows:
+        raise InputError("scores", "no rows", "at least one case with one structure", "Check the list of cases.")
+    summary: dict[str, dict[str, float | int]] = {}
+    for structure in dict.fromkeys(row.structure for row in rows):
+        own = [row for row in rows if row.structure == structure]
+        summary[structure] = {name: float(np.mean([getattr(row, name) for row in own])) for name in MEASURES}
+        summary[structure]["cases"] = len(own)
+        for empty in ("both", "prediction", "reference"):
+            summary[structure][f"empty_{empty}"] = sum(row.empty == empty for row in own)
+    structures = list(summary.values())
+    overall = {name: float(np.mean([means[name] for means in structures])) for name in MEASURES}
+    overall["cases"] = len({row.case for row in rows})
+    for empty in ("both", "prediction", "reference"):
+        overall[f"empty_{empty}"] = sum(means[f"empty_{empty}"] for means in structures)
+    return summary | {"mean": overall}
+
+
+def write_scores(rows: Sequence[ScoreRow], folder: Path, stem: str = "scores") -> tuple[Path, Path]:
+    """Write ``<stem>.csv``, a line per case and structure, and ``<stem>.json``, the :func:`summarise` of them.
+
+    Each file is whole or as it was before: it is written beside its place and moved there. Returns both paths.
+
+    Raises:
+        InputError: there are no rows.
+    """
+    summary = summarise(rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ("case", "structure", *MEASURES, "empty"), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    csv_path, json_path = folder / f"{stem}.csv", folder / f"{stem}.json"
+    _replace_text(csv_path, text.getvalue())
+    _replace_text(json_path, json.dumps(summary, indent=2) + "\n")
+    return csv_path, json_path
+
+
+def format_table(
+    groups: Mapping[str, Sequence[ScoreRow]], measures: Sequence[str] = ("dice", "hd95_mm", "assd_mm", "components")
+) -> str:
+    """Markdown table: a line per structure and one for their mean; a column per measure and group of rows.
+
+    Args:
+        groups: rows by heading, such as ``{"before": ..., "after": ...}``; the first one's structures are the lines.
+        measures: names out of :data:`MEASURES`.
+
+    A line's last column counts the masks that are empty on one side only, group by group.
+    """
+    summaries = {name: summarise(rows) for name, rows in groups.items()}
+    header = ["structure"]
+    header += [f"{HEADINGS.get(measure, measure)} {name}".strip() for measure in measures for name in summaries]
+    lines = []
+    for structure in next(iter(summaries.values())):
+        means = [summary[structure] for summary in summaries.values()]
+        cells = [f"{one[measure]:.3f}" for measure in measures for one in means]
+        empties = " / ".join(f"{one['empty_prediction'] + one['empty_reference']:.0f}" for one in means)
+        lines.append([structure, *cells, empties])
+    return _markdown([*header, "one empty"], lines)
+
+
+def format_comparison(groups: Mapping[str, Sequence[ScoreRow]], measure: str) -> str:
+    """Markdown table of one measure: a line per group of rows, a column per structure and one for their mean."""
+    summaries = {name: summarise(rows) for name, rows in groups.items()}
+    structures = list(next(iter(summaries.values())))
+    lines = [[name, *(f"{one[structure][measure]:.3f}" for structure in structures)] for name, one in summaries.items()]
+    return _markdown([HEADINGS.get(measure, measure), *structures], lines)
+
+
+def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(line[column]) for line in (header, *lines)) for column in range(len(header))]
+    text = ""
+    for first, *others in (header, ["-" * width for width in widths], *lines):
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
+        text += f"| {' | '.join(cells)} |\n"
+    return text
+
+
+def _check_same_grid(found: tuple[int, ...], wanted: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> None:
+    if found != wanted or len(found) != 3:
+        remedy = "Resample the prediction to the reference, nearest neighbour."
+        raise InputError("prediction", f"a grid of {found}", f"the reference's 3-D grid {wanted}", remedy)
+    if not all(math.isfinite(step) and step > 0 for step in spacing_mm):
+        raise InputError("spacing_mm", repr(spacing_mm), "three positive lengths", "Take them from the image's affine.")
+
+
+def _replace_text(path: Path, text: str) -> None:
+    """Write the text beside its place, then move it there."""
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

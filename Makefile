@@ -1,0 +1,43 @@
+# Everything runs inside .venv, which the first target that needs it creates.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test slow gpu lint types contract clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+
+# A changed pin or dependency reinstalls; otherwise the stamp says that nothing is to do.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+install: $(STAMP)  ## create .venv with the pinned packages
+
+demo: $(STAMP)  ## repair a damaged phantom heart and draw it before and after, into demo/
+	$(BIN)/corfield demo --output demo
+
+test: $(STAMP)  ## the fast tests
+	$(BIN)/python -m pytest
+
+slow: $(STAMP)  ## the tests that train or run whole bundles
+	$(BIN)/python -m pytest -m 'slow and not gpu'
+
+gpu: $(STAMP)  ## the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+lint: $(STAMP)  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## mypy on custom/
+	$(BIN)/mypy
+
+contract: $(STAMP)  ## who may import whom
+	$(BIN)/lint-imports
+
+clean:  ## remove what the targets above made
+	rm -rf .venv demo build dist corfield.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -23,8 +23,9 @@ from .peer_surfaces import Labels, Peer, Spacing, antialias, by_priority, surfac
 DUST_FRACTION, DUST_VOXELS = 0.03, 27
 """A component smaller than this share of its structure's largest, or than these voxels, is dust; the largest never."""
 
-BRIDGE_VOXELS = 2
-"""A component farther than this from the rest of the heart floats."""
+BRIDGE_VOXELS, GREAT_FRACTION = 2, 0.1
+"""A component farther than these voxels from the rest of the heart floats, unless it is as much of its structure's
+largest as this: a descending aorta whose arch was not scanned lies apart and belongs."""
 
 UNTOUCHED = ("Coronary",)
 """Structures a few voxels wide that the best peer leaves as they are."""
@@ -59,7 +60,7 @@ def dust(labels: Labels, spacing_mm: Spacing, table: StructureTable) -> Labels:
 
 def floating(labels: Labels, spacing_mm: Spacing, table: StructureTable) -> Labels:
     """Components that float dropped, holes filled."""
-    return _filled(_without_floating(labels), table)
+    return _filled(_without_floating(labels, table), table)
 
 
 def floating_gaussian(labels: Labels, spacing_mm: Spacing, table: StructureTable) -> Labels:
@@ -67,7 +68,7 @@ def floating_gaussian(labels: Labels, spacing_mm: Spacing, table: StructureTable
     settled = floating(labels, spacing_mm, table)
     thin = [structure.index for structure in table if structure.name in UNTOUCHED]
     others = [index for index in table.indices if index not in thin]
-    blurred = _blurred(_without_dust(settled, table, DUST_FRACTION, 0), spacing_mm, others, sigma=0.7)
+    blurred = _blurred(_without_dust(settled, table, voxels=0), spacing_mm, others, sigma=0.7)
     return np.where(np.isin(settled, thin), settled, blurred)
 
 
@@ -103,35 +104,41 @@ def _keep_k(labels: Labels, table: StructureTable) -> Labels:
     return by_priority(masks, labels.shape, table)
 
 
-def _without_dust(
-    labels: Labels, table: StructureTable, fraction: float = DUST_FRACTION, voxels: int = DUST_VOXELS
-) -> Labels:
+def _small(mask: Bool[np.ndarray, "i j k"], fraction: float, voxels: int = 0) -> Bool[np.ndarray, "i j k"]:
+    """The components below a share of the largest or below a number of voxels, but never the largest."""
+    parts, sizes = _parts(mask)
+    small = sizes < min(max(fraction * sizes.max(), voxels), sizes.max())
+    small[0] = False
+    return small[parts]
+
+
+def _parts(mask: Bool[np.ndarray, "i j k"]) -> tuple[np.ndarray, np.ndarray]:
+    """The components of a mask, numbered from 1, and their voxels by number; number 0, what is outside, counts 0."""
+    parts = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=26)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return parts, sizes
+
+
+def _without_dust(labels: Labels, table: StructureTable, voxels: int = DUST_VOXELS) -> Labels:
     clean = labels.copy()
     for index in table.indices:
-        parts, count = cc3d.connected_components(np.ascontiguousarray(labels == index), connectivity=26, return_N=True)
-        if not count:
-            continue
-        sizes = np.bincount(parts.ravel(), minlength=count + 1)
-        sizes[0] = 0
-        small = sizes < min(max(fraction * sizes.max(), voxels), sizes.max())
-        small[0] = False
-        clean[small[parts]] = 0
+        clean[_small(labels == index, DUST_FRACTION, voxels)] = 0
     return clean
 
 
-def _without_floating(labels: Labels) -> Labels:
-    """Only the largest piece of foreground and what is joined to it, over gaps of less than the bridge's length."""
-    parts, count = cc3d.connected_components(np.ascontiguousarray(labels > 0), connectivity=26, return_N=True)
-    if not count:
-        return labels.copy()
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    joined, newly = np.zeros(count + 1, dtype=bool), np.array([sizes.argmax()])
+def _without_floating(labels: Labels, table: StructureTable) -> Labels:
+    """Only the largest piece of foreground, what is joined to it by bridges, and what is great."""
+    parts, sizes = _parts(labels > 0)
+    joined, newly = np.zeros(len(sizes), dtype=bool), np.array([sizes.argmax()])
     while newly.size:
         joined[newly] = True
         reached = np.unique(parts[dilate(np.isin(parts, newly), BRIDGE_VOXELS)])
         newly = reached[~joined[reached] & (reached > 0)]
-    return np.where(joined[parts], labels, 0).astype(labels.dtype)
+    clean = labels.copy()
+    for index in table.indices:
+        clean[_small(labels == index, GREAT_FRACTION) & ~joined[parts]] = 0
+    return clean
 
 
 def _filled(labels: Labels, table: StructureTable) -> Labels:

@@ -149,14 +149,23 @@ def test_a_gap_within_the_bridge_keeps_a_piece_and_a_wider_one_drops_it() -> Non
     for gap, kept in ((1, True), (2, False)):
         labels = np.zeros(SHAPE, dtype=np.uint8)
         labels[5:30, 10:30, 5:20] = 3
-        labels[10:20, 15:18, 20 + gap : 23 + gap] = 7
-        assert (run("drop floating + fill", labels) == 7).any() == kept
+        labels[10:20, 15:18, 20 + gap : 23 + gap] = 3
+        assert run("drop floating + fill", labels)[10:20, 15:18, 20 + gap : 23 + gap].any() == kept
+
+
+def test_a_piece_a_tenth_as_large_as_its_structures_largest_does_not_float() -> None:
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[5:15, 5:15, 5:15] = 3
+    labels[25:30, 30:35, 30:34] = 3  # 100 voxels of 1000
+    np.testing.assert_array_equal(run("drop floating + fill", labels), labels)
+    labels[25, 30, 30] = 0
+    assert not run("drop floating + fill", labels)[25:30, 30:35, 30:34].any()
 
 
 def test_pieces_are_kept_by_way_of_other_pieces() -> None:
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[5:30, 10:30, 5:20] = 3
-    labels[10:20, 15:18, 21:24] = labels[10:20, 15:18, 25:28] = 7
+    labels[10:20, 15:18, 21:24] = labels[10:20, 15:18, 25:28] = 3
     np.testing.assert_array_equal(run("drop floating + fill", labels), labels)
 
 

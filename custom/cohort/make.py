@@ -1,0 +1,104 @@
+"""Writes the phantom cohort: clean truth and damaged labels of each case (requirement B5)."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from ..anatomy import PUBLIC_CARDIAC_CT
+from ..errors import InputError
+from .defects import Defects, damage
+from .phantoms import make_heart
+
+logger = logging.getLogger(__name__)
+
+
+def make_cohort(
+    output: Path, cases: int = 6, size: int = 96, seed: int = 0, defects: Defects | None = None
+) -> list[Path]:
+    """Writes ``truth/NAME.nii.gz`` and ``labels/NAME.nii.gz`` for ``phantom_000``, ``phantom_001`` and so on.
+
+    The same parameters give the same bytes; a case depends on the seed and its own number, not on how many there
+    are. Files appear whole or not at all. ``cohort.json`` keeps the parameters: cases already there are kept, so
+    that a broken run continues and a larger cohort grows from a smaller one.
+
+    Args:
+        output: folder to write in; made if absent.
+        cases: how many, at least 1.
+        size: voxels along each axis, at least 32; the field of view is 144 mm at any size.
+        seed: what anatomy and damage are drawn from, at least 0.
+        defects: severities of the damage; ``None`` for the default of 1 each.
+
+    Returns:
+        The label maps' paths, in order.
+
+    Raises:
+        InputError: a number is out of range, or the folder holds a cohort of other parameters.
+    """
+    if cases < 1 or seed < 0:
+        raise InputError(
+            "phantoms", f"cases {cases}, seed {seed}", "cases from 1, seed from 0", "Choose other numbers."
+        )
+    severity = Defects() if defects is None else defects
+    output = Path(output)
+    _claim(output, {"size": size, "seed": seed, "defects": asdict(severity)})
+    written = []
+    for number in range(cases):
+        name = f"phantom_{number:03d}.nii.gz"
+        truth, labels = output / "truth" / name, output / "labels" / name
+        if not (truth.exists() and labels.exists()):
+            _write_case(truth, labels, size, np.random.SeedSequence([seed, number]), severity)
+            logger.info("wrote %s and %s", truth, labels)
+        written.append(labels)
+    return written
+
+
+def _claim(output: Path, parameters: dict[str, object]) -> None:
+    """Notes the parameters in the folder, or checks that they are the ones noted there."""
+    note = output / "cohort.json"
+    wanted = json.loads(json.dumps(parameters))
+    if note.exists():
+        try:
+            found = json.loads(note.read_text())
+        except json.JSONDecodeError as error:
+            raise InputError(note, "no JSON", "a cohort's parameters", "Remove the folder or name another.") from error
+        if found != wanted:
+            raise InputError(note, json.dumps(found), json.dumps(wanted), "Name another folder or remove this one.")
+        return
+    for folder in (output / "truth", output / "labels"):
+        if folder.is_dir() and any(folder.iterdir()):
+            raise InputError(folder, "files but no cohort.json", "an empty folder", "Name another folder.")
+        folder.mkdir(parents=True, exist_ok=True)
+    _write(note, (json.dumps(wanted, indent=2) + "\n").encode())
+
+
+def _write_case(truth: Path, labels: Path, size: int, seed: np.random.SeedSequence, defects: Defects) -> None:
+    heart_seed, damage_seed = seed.spawn(2)
+    heart, affine = make_heart(heart_seed, size)
+    damaged = damage(heart, np.diag(affine)[:3].tolist(), damage_seed, defects, PUBLIC_CARDIAC_CT)
+    _write(truth, _packed(heart, affine))
+    _write(labels, _packed(damaged, affine))
+
+
+def _packed(labels: np.ndarray, affine: np.ndarray) -> bytes:
+    """The bytes of a .nii.gz; no time and no name in the gzip header, so that equal maps give equal bytes."""
+    image = nib.Nifti1Image(labels.astype(np.uint8), affine)
+    image.header.set_xyzt_units("mm")
+    return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

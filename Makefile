@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+BENCH_STAMP := .venv/.installed-benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow gpu lint types contract clean
+.PHONY: help install demo test slow gpu bench lint types contract clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -13,6 +14,10 @@ help:  ## list the targets
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(BENCH_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev,benchmarks]'
 	touch $@
 
 install: $(STAMP)  ## create .venv with the pinned packages
@@ -28,6 +33,9 @@ slow: $(STAMP)  ## the tests that train or run whole bundles
 
 gpu: $(STAMP)  ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
+
+bench: $(BENCH_STAMP)  ## install the peers of the benchmarks and test their wrappers
+	$(BIN)/python -m pytest tests/benchmarks
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -15,9 +15,9 @@ from scipy import ndimage
 from ..anatomy import StructureTable
 
 SLICE_MM = (3.0, 4.5)
-JITTER_MM = 0.6
-WANDER_MM = 0.8
-WANDER_SHARE = 0.33
+JITTER_MM = 0.55
+WANDER_MM = 0.85
+WANDER_SHARE = 0.31
 _LATTICES_MM = (14.0, 6.0)
 
 Labels = UInt8[np.ndarray, "i j k"]
@@ -27,8 +27,8 @@ def draw_on_slices(
     labels: Labels,
     spacing_mm: Float[np.ndarray, "3"],
     rng: np.random.Generator,
-    steps: float,
-    jitter: float,
+    steps: float | int,
+    jitter: float | int,
     table: StructureTable,
 ) -> Labels:
     """Redraws all but thin structures on thick slices along one axis (nearest slice wins), each slice a little off.
@@ -62,11 +62,13 @@ def displace(
     labels: Labels,
     spacing_mm: Float[np.ndarray, "3"],
     rng: np.random.Generator,
-    severity: float,
+    severity: float | int,
     table: StructureTable,
 ) -> Labels:
-    """Moves outlines by a smooth random field of about ``severity`` mm, a thin structure's by no more than its width
-    bears: ``WANDER_SHARE`` of its half-width."""
+    """Moves outlines by a smooth random field of about ``WANDER_MM`` times the severity.
+
+    A thin structure moves by no more than its width bears: ``WANDER_SHARE`` of its half-width.
+    """
     seeds = rng.integers(2**63, size=2)
     if severity == 0:
         return labels.copy()
@@ -109,7 +111,9 @@ def _lift_thin(labels: Labels, spacing_mm: np.ndarray, table: StructureTable) ->
     return coarse, thin
 
 
-def _pulled(volume: np.ndarray, spacing_mm: np.ndarray, field_mm: Sequence[np.ndarray], amount: float) -> np.ndarray:
+def _pulled(
+    volume: np.ndarray, spacing_mm: np.ndarray, field_mm: Sequence[np.ndarray], amount: float | int
+) -> np.ndarray:
     """Each voxel takes what is found a step of ``amount`` times the field away."""
     places = []
     for axis, (size, steps_mm) in enumerate(zip(volume.shape, field_mm, strict=True)):
@@ -142,7 +146,7 @@ def _along(coefficients: np.ndarray, axis: int, places: np.ndarray) -> np.ndarra
     t = (places - left).astype(np.float32)
     weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
     shape = tuple(-1 if a == axis else 1 for a in range(3))
-    out: np.ndarray = sum(  # type: ignore[assignment]
+    out: np.ndarray = sum(
         coefficients.take(left + step - 1, axis=axis) * (weight / 6).reshape(shape)
         for step, weight in enumerate(weights)
     )

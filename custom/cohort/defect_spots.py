@@ -13,10 +13,13 @@ CRUMBS = (0.6, 2.4)
 CRUMB_RADIUS_MM = (1.2, 2.6)
 CRUMB_AWAY_MM = (4.0, 11.0)
 HOLES = (1.5, 3.5)
-HOLE_RADIUS_MM = (3.0, 6.5)
-CUTS = (2.0, 4.5)
+HOLE_RADIUS_MM = (3.0, 6.0)
+CUTS = (3.0, 5.0)
 CUT_MM = (2.5, 6.5)
-DETACH_MM = (2.0, 4.0)
+CUT_REACH_MM = 9.0
+LOST_CHANCE = 0.35
+LOST_SHARE = 0.05
+DETACH_MM = (2.2, 4.2)
 _TRIES = 25
 
 Labels = UInt8[np.ndarray, "i j k"]
@@ -24,7 +27,7 @@ Spacing = Float[np.ndarray, "3"]
 
 
 def add_crumbs(
-    labels: Labels, spacing_mm: Spacing, rng: np.random.Generator, severity: float, table: StructureTable
+    labels: Labels, spacing_mm: Spacing, rng: np.random.Generator, severity: float | int, table: StructureTable
 ) -> Labels:
     """Floating bits of each structure in the background beside it, touching no voxel of their own structure."""
     out = labels.copy()
@@ -43,7 +46,7 @@ def add_crumbs(
 
 
 def punch_holes(
-    labels: Labels, spacing_mm: Spacing, rng: np.random.Generator, severity: float, table: StructureTable
+    labels: Labels, spacing_mm: Spacing, rng: np.random.Generator, severity: float | int, table: StructureTable
 ) -> Labels:
     """Hollows of background inside every structure that is not thin."""
     out = labels.copy()
@@ -61,22 +64,26 @@ def punch_holes(
 
 
 def cut_vessels(
-    labels: Labels, spacing_mm: Spacing, rng: np.random.Generator, severity: float, table: StructureTable
+    labels: Labels, spacing_mm: Spacing, rng: np.random.Generator, severity: float | int, table: StructureTable
 ) -> Labels:
-    """Gaps across thin structures that come in several pieces (coronaries, veins), each parting one piece in two."""
+    """Gaps across thin structures that come in several pieces (coronaries, veins), each parting one piece in two.
+
+    Now and then the far end is lost with the gap, if it is short: labels often miss a vessel's last stretch.
+    """
     out = labels.copy()
     for structure, child in zip(table, rng.spawn(len(table)), strict=True):
         if not structure.thin or structure.components < 2:
             continue
         mask = out == structure.index
+        longest_end = LOST_SHARE * mask.sum()
         for _ in range(_count(child, CUTS, severity) if mask.any() else 0):
-            mask = _cut_once(mask, spacing_mm, child, severity)
+            mask = _cut_once(mask, spacing_mm, child, severity, longest_end)
         out[(out == structure.index) & ~mask] = 0
     return out
 
 
 def detach_from_parent(
-    labels: Labels, spacing_mm: Spacing, rng: np.random.Generator, severity: float, table: StructureTable
+    labels: Labels, spacing_mm: Spacing, rng: np.random.Generator, severity: float | int, table: StructureTable
 ) -> Labels:
     """Draws one (beyond severity 1: every one) of the structures with one parent and clears what lies near the parent.
 
@@ -104,28 +111,39 @@ def detach_from_parent(
     return out
 
 
-def _count(rng: np.random.Generator, usual: tuple[float, float], severity: float) -> int:
+def _count(rng: np.random.Generator, usual: tuple[float, float], severity: float | int) -> int:
     return int(rng.uniform(*usual) * severity + 0.5)
 
 
-def _cut_once(mask: np.ndarray, spacing_mm: Spacing, rng: np.random.Generator, severity: float) -> np.ndarray:
-    """Removes a slab across the vessel at a random place where that makes one piece more; else changes nothing."""
+def _cut_once(
+    mask: np.ndarray, spacing_mm: Spacing, rng: np.random.Generator, severity: float | int, longest_end: float
+) -> np.ndarray:
+    """Removes a slab across the vessel at a random place where that parts one piece in two; else changes nothing."""
     members = np.argwhere(mask)
-    before = cc3d.connected_components(mask, connectivity=26).max()
+    before = int(cc3d.connected_components(mask, connectivity=26).max())
+    loses_end = rng.uniform() < LOST_CHANCE
     for _ in range(_TRIES):
         center = members[rng.integers(len(members))]
-        offsets_mm = (members - center) * spacing_mm
-        near = np.linalg.norm(offsets_mm, axis=1) < 9.0 + spacing_mm.max()
-        spread = offsets_mm[near] - offsets_mm[near].mean(axis=0)
-        along = np.linalg.svd(spread, full_matrices=False)[2][0]
         half_mm = max(rng.uniform(*CUT_MM) * min(severity, 2) / 2, float(spacing_mm.max()) * 0.75)
-        gone = members[near & (np.abs(offsets_mm @ along) <= half_mm)]
         trial = mask.copy()
-        trial[tuple(gone.T)] = False
-        sizes = np.bincount(cc3d.connected_components(trial, connectivity=26).ravel())[1:]
-        if len(sizes) == before + 1 and sizes.min() >= 4:
-            return trial
+        trial[tuple(_across(members, center, spacing_mm, half_mm).T)] = False
+        pieces = cc3d.connected_components(trial, connectivity=26)
+        sizes = np.bincount(pieces.ravel())[1:]
+        if len(sizes) != before + 1 or sizes.min() < 4:
+            continue
+        if loses_end and sizes.min() < longest_end:
+            trial[pieces == sizes.argmin() + 1] = False
+        return trial
     return mask
+
+
+def _across(members: np.ndarray, center: np.ndarray, spacing_mm: Spacing, half_mm: float) -> np.ndarray:
+    """The voxels near the centre that lie less than ``half_mm`` from it along the vessel."""
+    offsets_mm = (members - center) * spacing_mm
+    near = np.linalg.norm(offsets_mm, axis=1) < CUT_REACH_MM + spacing_mm.max()
+    spread = offsets_mm[near] - offsets_mm[near].mean(axis=0)
+    along = np.linalg.svd(spread, full_matrices=False)[2][0]
+    return np.asarray(members[near & (np.abs(offsets_mm @ along) <= half_mm)])
 
 
 def _blob(

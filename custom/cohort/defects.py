@@ -28,13 +28,13 @@ class Defects:
         detach: appendage or pulmonary veins off the left atrium.
     """
 
-    steps: float = 1.0
-    jitter: float = 1.0
-    boundary: float = 1.0
-    crumbs: float = 1.0
-    holes: float = 1.0
-    cuts: float = 1.0
-    detach: float = 1.0
+    steps: float | int = 1.0
+    jitter: float | int = 1.0
+    boundary: float | int = 1.0
+    crumbs: float | int = 1.0
+    holes: float | int = 1.0
+    cuts: float | int = 1.0
+    detach: float | int = 1.0
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -15,7 +15,7 @@ import numpy as np
 from ..anatomy import PUBLIC_CARDIAC_CT
 from ..errors import InputError
 from .defects import Defects, damage
-from .phantoms import make_heart
+from .phantoms import LEAST_SIZE, make_heart
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +42,14 @@ def make_cohort(
     Raises:
         InputError: a number is out of range, or the folder holds a cohort of other parameters.
     """
-    if cases < 1 or seed < 0:
-        raise InputError(
-            "phantoms", f"cases {cases}, seed {seed}", "cases from 1, seed from 0", "Choose other numbers."
-        )
+    for name, value, least in (("cases", cases, 1), ("seed", seed, 0), ("size", size, LEAST_SIZE)):
+        if value < least:
+            raise InputError(name, str(value), f"at least {least}", "Choose a larger number.")
     severity = Defects() if defects is None else defects
     output = Path(output)
-    _claim(output, {"size": size, "seed": seed, "defects": asdict(severity)})
+    _claim(
+        output, {"size": size, "seed": seed, "defects": {name: float(much) for name, much in asdict(severity).items()}}
+    )
     written = []
     for number in range(cases):
         name = f"phantom_{number:03d}.nii.gz"

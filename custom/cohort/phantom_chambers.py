@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from .phantom_shapes import Field, curve, ellipsoid, half_space, intersection, outside, roughened, tube, union
+from .phantom_shapes import Field, Numbers, curve, ellipsoid, half_space, intersection, outside, roughened, tube, union
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
@@ -34,12 +34,12 @@ class LongAxis:
         septal = _unit(septal - septal @ apexward * apexward)
         return cls(np.array([-10.0, -6.0, -6.0]), np.stack([septal, np.cross(septal, apexward), apexward]))
 
-    def at(self, septal_mm: object, anterior_mm: object, apical_mm: object) -> np.ndarray:
+    def at(self, septal_mm: Numbers, anterior_mm: Numbers, apical_mm: Numbers) -> np.ndarray:
         """Chest points (..., 3) of coordinates in this frame; scalars and arrays broadcast."""
         local = np.stack(np.broadcast_arrays(septal_mm, anterior_mm, apical_mm), axis=-1).astype(float)
         return np.asarray(self.base_mm + local @ self.axes)
 
-    def around(self, angle_deg: object, radius_mm: object, apical_mm: object) -> np.ndarray:
+    def around(self, angle_deg: Numbers, radius_mm: Numbers, apical_mm: Numbers) -> np.ndarray:
         """Chest points at an angle about the long axis: 0 mid septum, 90 anterior wall, 180 lateral, 270 inferior."""
         angle = np.deg2rad(np.asarray(angle_deg, float))
         return self.at(np.asarray(radius_mm) * np.cos(angle), np.asarray(radius_mm) * np.sin(angle), apical_mm)
@@ -62,8 +62,8 @@ class Chambers:
 def make_chambers(rng: np.random.Generator) -> Chambers:
     """Draws the size and shape of every chamber."""
     frame = LongAxis.drawn(rng)
-    radius, length = 22.3 * rng.uniform(0.95, 1.05), 70 * rng.uniform(0.95, 1.05)
-    wall = 8.0 * rng.uniform(0.9, 1.12)
+    radius, length = 22.6 * rng.uniform(0.95, 1.05), 71 * rng.uniform(0.95, 1.05)
+    wall = 7.6 * rng.uniform(0.9, 1.12)
     oval = rng.uniform(0.95, 1.05)
     smooth_outer = ellipsoid(frame.at(0, 0, 4), (radius * oval + wall, radius / oval + wall, length + wall), frame.axes)
     inner = ellipsoid(frame.at(0, 0, 4), (radius * oval, radius / oval, length), frame.axes)
@@ -86,7 +86,7 @@ def make_chambers(rng: np.random.Generator) -> Chambers:
 def _right_ventricle(rng: np.random.Generator, frame: LongAxis, epicardium: Field) -> Field:
     """A crescent round the septum, its inflow cut off at the tricuspid plane, its outflow rising to the valve."""
     grow = rng.uniform(0.95, 1.05, 3)
-    body = ellipsoid(frame.at(22, -4, 24), (29 * grow[0], 34 * grow[1], 50 * grow[2]), frame.axes)
+    body = ellipsoid(frame.at(22, -4, 24), (30.5 * grow[0], 35.5 * grow[1], 50 * grow[2]), frame.axes)
     inflow = half_space(frame.at(30, -8, 1), frame.axes.T @ [0.25, 0.0, -1.0])
     outflow = tube(curve(frame.at([36, 31, 26], [4, 20, 33], [20, 12, 3])), (14, 13, 11.0))
     whole = union(intersection(body, inflow, blend_mm=6), outflow, blend_mm=8)
@@ -107,10 +107,10 @@ def _left_atrium(rng: np.random.Generator, frame: LongAxis) -> Field:
 def _right_atrium(rng: np.random.Generator, frame: LongAxis) -> Field:
     """A bag to the right with its appendage before the aorta, and the stumps of both caval veins."""
     center = np.array([34.0, 0.0, -6.0])
-    body = ellipsoid(center, np.array([19.5, 20, 24.0]) * rng.uniform(0.94, 1.06, 3))
-    vestibule = tube(curve([center, frame.at(32, -12, -8), frame.at(29, -12, 4)]), (15, 15, 15.0))
-    appendage = tube(curve([(30, 8, 4), (27, 18, 12), (19, 24, 17)]), (12, 10, 6 * rng.uniform(0.8, 1.2)))
-    superior = tube(curve([(34, -6, 8), (33, -8, 20), (31, -9, 30)]), (11, 9, 8.5))
-    inferior = tube(curve([(34, -6, -20), (33, -12, -30), (31, -16, -38)]), (12, 11, 10.5))
+    body = ellipsoid(center, np.array([17, 18.5, 21.5]) * rng.uniform(0.94, 1.06, 3))
+    vestibule = tube(curve([center, frame.at(32, -12, -8), frame.at(29, -12, 4)]), (14, 14.5, 14.0))
+    appendage = tube(curve([(30, 8, 4), (27, 18, 12), (19, 24, 17)]), (11, 9, 5.5 * rng.uniform(0.8, 1.2)))
+    superior = tube(curve([(34, -6, 8), (33, -8, 20), (31, -9, 30)]), (10, 8.5, 8))
+    inferior = tube(curve([(34, -6, -20), (33, -12, -30), (31, -16, -38)]), (11, 10, 9.5))
     bag = union(body, vestibule, appendage, superior, inferior, blend_mm=6)
     return roughened(bag, rng, 0.8, (20, 45))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-import numpy.typing as npt
 
 from .phantom_chambers import LongAxis
-from .phantom_shapes import Field, curve, roughened, tube, union
+from .phantom_shapes import Field, Numbers, curve, roughened, tube, union
 
 
-def _course(rng: np.random.Generator, points_mm: Sequence[npt.ArrayLike], stray_mm: float = 2.0) -> np.ndarray:
+def _course(rng: np.random.Generator, points_mm: Numbers, stray_mm: float = 2.0) -> np.ndarray:
     """A curve through the points, all but the first strayed a little: the ways vessels differ between people."""
     knots = np.asarray(points_mm, float)
     return curve(knots + np.vstack([np.zeros((1, 3)), rng.uniform(-stray_mm, stray_mm, (len(knots) - 1, 3))]))
@@ -21,10 +18,10 @@ def make_aorta(rng: np.random.Generator, frame: LongAxis) -> Field:
     """Root with its sinuses, ascending, arch and descending down to below the diaphragm."""
     root = frame.at(9, 7, -1)
     wide = rng.uniform(0.93, 1.05)
-    rise = [root, root + [6, -1, 12], (8, 1, 30), (8, -3, 43), (0, -15, 55), (-11, -32, 56)]
-    fall = [(-19, -48, 46), (-22, -56, 28), (-22, -57, 0), (-18, -57, -34), (-15, -57, -80)]
+    rise: list[Numbers] = [root, root + [6, -1, 12], (8, 1, 30), (8, -3, 43), (0, -15, 55), (-11, -32, 56)]
+    fall: list[Numbers] = [(-19, -48, 46), (-22, -56, 28), (-22, -57, 0), (-18, -57, -34), (-15, -57, -80)]
     radii = np.array([12.5, 14, 12.8, 12.6, 11.6, 10.6, 10.2, 10, 9.8, 9.5, 9.2, 9, 9, 8.8]) * wide
-    return tube(_course(rng, rise + fall), radii.tolist())
+    return tube(_course(rng, rise + fall), radii)
 
 
 def make_pulmonary_artery(rng: np.random.Generator, frame: LongAxis) -> Field:
@@ -42,7 +39,7 @@ def make_appendage(rng: np.random.Generator) -> Field:
     start = np.array([-19.0, -21.0, 17.0])
     bend = rng.uniform(-6, 5)
     spine = curve([start, (-30, -14, 24), (-38, -5, 25 + bend / 2), (-42 + abs(bend) / 3, 4, 22 + bend)])
-    parts = [tube(spine, (7, 7.4, 7.2, 5))]
+    parts = [tube(spine, (7.2, 8, 7.6, 5.4))]
     for _ in range(int(rng.integers(1, 5))):
         foot = spine[int(rng.uniform(0.45, 0.95) * len(spine))]
         tip = foot + rng.normal(0, 1, 3) * [3.5, 4, 4] + [-4, 1, 0]

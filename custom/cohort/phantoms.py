@@ -19,7 +19,7 @@ from .phantom_vessels import make_aorta, make_appendage, make_pulmonary_artery, 
 
 FIELD_OF_VIEW_MM = 144.0
 LEAST_SIZE = 32
-_SLAB_POINTS = 400_000
+_SLAB_POINTS = 60_000
 
 # Who is drawn first keeps the voxel; and how far each stays from those drawn before it, as vessel walls do.
 _DRAWN: tuple[tuple[str, dict[str, float]], ...] = (
@@ -111,7 +111,7 @@ def _draw_heart(seed: int | np.random.SeedSequence, spacing_mm: float) -> Heart:
         "PA": make_pulmonary_artery(rngs[2], chambers.frame),
         "LAA": make_appendage(rngs[3]),
         "PV": lambda points_mm: np.minimum(left_veins(points_mm), right_veins(points_mm)),
-        "Coronary": make_coronaries(rngs[5], chambers, aorta, least_radius_mm=0.95 * spacing_mm),
+        "Coronary": make_coronaries(rngs[5], chambers, aorta, least_radius_mm=0.88 * spacing_mm),
     }
     arch = rngs[7].uniform() < 0.5
     scan_mm = (rngs[7].uniform(-70, -60), 72.0 if arch else rngs[7].uniform(40, 44))
@@ -121,10 +121,10 @@ def _draw_heart(seed: int | np.random.SeedSequence, spacing_mm: float) -> Heart:
 def _draw_pose(rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
     """Turns, scales, shifts and gently bends the chest: from this person's points to the mean chest's."""
     turn = Rotation.from_euler("xyz", rng.uniform(-7, 7, 3), degrees=True).as_matrix()
-    scale = rng.uniform(0.94, 1.05) * rng.uniform(0.97, 1.03, 3)
+    scale = rng.uniform(0.95, 1.05) * rng.uniform(0.97, 1.03, 3)
     shift_mm = rng.uniform(-3, 3, 3)
     vectors, phases = waves(rng, 3, (70, 120))
-    bends_mm = rng.normal(0, 1.4, (3, 3))
+    bends_mm = rng.normal(0, 1.1, (3, 3))
 
     def to_mean_chest(points_mm: np.ndarray) -> np.ndarray:
         bent = points_mm - shift_mm + np.sin(points_mm @ vectors.T + phases) @ bends_mm

@@ -15,11 +15,11 @@ CRUMB_AWAY_MM = (4.0, 11.0)
 HOLES = (1.5, 3.5)
 HOLE_RADIUS_MM = (3.0, 6.0)
 CUTS = (3.0, 5.0)
-CUT_MM = (2.5, 6.5)
+CUT_MM = (2.5, 6.0)
 CUT_REACH_MM = 9.0
-LOST_CHANCE = 0.35
+LOST_CHANCE = 0.3
 LOST_SHARE = 0.05
-DETACH_MM = (2.2, 4.2)
+DETACH_MM = (2.0, 3.4)
 _TRIES = 25
 
 Labels = UInt8[np.ndarray, "i j k"]

@@ -1,0 +1,69 @@
+"""The field of one structure, F_c(z, p) (requirement A1.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .codes import Codes
+from .heads import SkipMLP
+from .pyramid import GridPyramid, VectorPyramid, features_at
+
+
+class NearField(nn.Module):
+    """Codes, a pyramid and a point MLP: a function of the code and the point, and of nothing else.
+
+    Args:
+        cases: number of codes.
+        trunk_channels: channels of the feature volumes, coarse to fine.
+        latent_size: length of a vector code, or channels of a grid code.
+        code_side: 0 for one vector per case; else the samples a side of a grid of codes.
+        widths: of the point MLP.
+        prior: occupancy the network starts from.
+    """
+
+    def __init__(
+        self,
+        cases: int,
+        trunk_channels: Sequence[int] = (128, 96, 64, 32),
+        latent_size: int = 256,
+        code_side: int = 0,
+        widths: Sequence[int] = (256, 256, 128, 64),
+        prior: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.pyramid: VectorPyramid | GridPyramid
+        if code_side:
+            self.pyramid = GridPyramid(latent_size, code_side, trunk_channels)
+        else:
+            self.pyramid = VectorPyramid(latent_size, trunk_channels)
+        self.codes = Codes(cases, self.pyramid.code_shape)
+        self.in_channels = 3 + sum(trunk_channels)
+        self.head = SkipMLP(self.in_channels, 1, widths, prior)
+
+    @property
+    def device(self) -> torch.device:
+        return self.codes.table.weight.device
+
+    @torch.jit.unused
+    def asked(self, row: int) -> Callable[[Tensor], Tensor]:
+        """The field of one code: logits [n] at points [n, 3] of the unit cube; its volumes are computed once."""
+        volumes = self.pyramid(self.codes(torch.tensor([row], device=self.device)))
+        return lambda points_unit: self.answer(volumes, points_unit[None].to(self.device))[0, :, 0]
+
+    def answer(self, volumes: list[Tensor], points_unit: Tensor) -> Tensor:
+        """Logits [batch, n, 1] at points [batch, n, 3] of the unit cube, given a code's feature volumes."""
+        features = features_at(volumes, points_unit)
+        return self.head(torch.cat([points_unit.to(features.dtype), features], dim=-1))
+
+    def forward(self, image: Tensor, index: Tensor | None = None) -> Tensor:
+        """Logits [batch, 1, n] at points [batch, 3, n]; ``index`` [batch] names the codes (default: the first).
+
+        The name ``image`` and the channel-first form are what MONAI's bundle tools expect of a network.
+        """
+        if index is None:
+            index = torch.zeros(image.shape[0], dtype=torch.long, device=image.device)
+        volumes = self.pyramid(self.codes(index))
+        return self.answer(volumes, image.transpose(1, 2)).transpose(1, 2)

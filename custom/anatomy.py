@@ -83,7 +83,9 @@ PUBLIC_CARDIAC_CT = StructureTable(
         Structure(6, "Aorta", rank=6, components=2, color=(224, 60, 124)),
         Structure(7, "PA", rank=9, components=1, color=(96, 188, 220)),
         Structure(8, "LAA", rank=1, components=1, touches=("LA",), color=(248, 184, 60), thin=True),
-        Structure(9, "Coronary", rank=0, components=2, touches=("Myocardium", "Aorta"), color=(252, 236, 92), thin=True),
+        Structure(
+            9, "Coronary", rank=0, components=2, touches=("Myocardium", "Aorta"), color=(252, 236, 92), thin=True
+        ),
         Structure(10, "PV", rank=2, components=2, touches=("LA",), color=(156, 108, 196), thin=True),
     ),
 )
@@ -111,3 +113,8 @@ def table(name: str | StructureTable = PUBLIC_CARDIAC_CT.name) -> StructureTable
     if name not in TABLES:
         raise InputError("label_table", repr(name), f"one of {', '.join(TABLES)}", "Choose one of them.")
     return TABLES[name]
+
+
+def structure_name(structure: str | int, label_table: str = PUBLIC_CARDIAC_CT.name) -> str:
+    """The structure's name as the table spells it, from its name in any case or its index."""
+    return table(label_table)[structure].name

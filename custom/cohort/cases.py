@@ -136,3 +136,8 @@ def case_items(cases: tuple[Case, ...]) -> list[dict[str, Any]]:
         {"label": str(case.path), "case": case.name, "index": index, "fingerprint": case.fingerprint}
         for index, case in enumerate(cases)
     ]
+
+
+def find_items(dataset_dir: str | Path, label_table: str = PUBLIC_CARDIAC_CT.name) -> list[dict[str, Any]]:
+    """:func:`case_items` of :func:`find_cases`: what a MONAI data set is made of."""
+    return case_items(find_cases(dataset_dir, label_table))

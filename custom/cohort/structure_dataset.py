@@ -1,0 +1,101 @@
+"""The cases of one structure, cut out once, stored on disk, read one batch at a time."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+from monai.data import PersistentDataset
+from monai.data.utils import pickle_hashing
+from monai.transforms import Compose
+from tqdm import tqdm
+
+from ..errors import InputError
+from ..space import Frame
+
+LOGGER = logging.getLogger(__name__)
+
+
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Let ``tempfile`` work in ``folder``, so that moving a finished file to its place is one atomic rename."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+class StructureDataset(PersistentDataset):
+    """The cases that hold one structure.
+
+    The deterministic transforms run once per case and their result is stored in ``cache_dir``; a changed file,
+    transform or case list is stored anew. Memory is bounded by a batch: nothing stays decoded.
+
+    A case without the structure is named in the log and left out; its code row stays unused.
+
+    Args:
+        data: items with ``label`` (a path), ``case``, ``index`` and ``fingerprint``, from ``case_items``.
+        transform: a MONAI ``Compose``; its deterministic part must leave a ``label_frame``.
+        cache_dir: folder of the stored results.
+        structure: its name, for messages.
+
+    Raises:
+        InputError: no case holds the structure.
+    """
+
+    def __init__(
+        self, data: Sequence[dict[str, Any]], transform: Compose, cache_dir: str | Path, structure: str
+    ) -> None:
+        super().__init__(data, transform, cache_dir, hash_transform=pickle_hashing)
+        self.structure = structure
+        self.frames: dict[str, Frame] = {}
+        self.present: list[int] = []
+        for row, item in enumerate(tqdm(self.data, desc=f"{structure}: cutting out", unit="case", leave=False)):
+            frame = Frame.from_dict(self.stored(row)["label_frame"])
+            self.frames[item["case"]] = frame
+            if frame.empty:
+                LOGGER.warning("%s: no %s in it; skipped, its mask will be empty", item["case"], structure)
+            else:
+                self.present.append(row)
+        if not self.present:
+            where = Path(self.data[0]["label"]).parent if self.data else Path(".")
+            raise InputError(
+                where,
+                f"no voxel of {structure} in any of {len(self.data)} cases",
+                "at least one case that holds it",
+                "Choose another --structure, or another --dataset_dir.",
+            )
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """Names of all cases in the order of their codes, those without the structure too."""
+        return tuple(item["case"] for item in self.data)
+
+    def stored(self, row: int) -> dict[str, Any]:
+        """The stored result of case ``row`` of all cases."""
+        result: dict[str, Any] = self._cachecheck(self.data[row])
+        return result
+
+    def sharing(self, transform: Compose) -> StructureDataset:
+        """The same cases and stored results under another transform with the same deterministic part."""
+        other = copy(self)
+        other.transform = transform
+        return other
+
+    def __len__(self) -> int:
+        return len(self.present)
+
+    def _transform(self, index: int) -> Any:
+        return super()._transform(self.present[index])
+
+    def _cachecheck(self, item_transformed: Any) -> Any:
+        assert self.cache_dir is not None
+        with temporary_files_in(self.cache_dir):
+            return super()._cachecheck(item_transformed)

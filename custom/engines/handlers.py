@@ -1,0 +1,211 @@
+"""Handlers for MONAI's engines: the clock of the run, checkpoints and resuming, pictures, progress."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator, Trainer
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from tqdm import tqdm
+
+from ..cohort.structure_dataset import StructureDataset
+from ..errors import InputError
+from .asking import bare
+from .checkpoint import check_cases, load_checkpoint, pack, save_atomically
+
+LOGGER = logging.getLogger(__name__)
+
+
+class HasEpoch(Protocol):
+    """What wants to know the epoch: a point transform, a distributed sampler."""
+
+    def set_epoch(self, epoch: int) -> None: ...
+
+
+def loss_of(output: dict[str, Any]) -> float:
+    """The loss of a trainer's output, for TensorBoard."""
+    return float(output["loss"])
+
+
+class EpochClock:
+    """Tell the epoch to everything whose randomness depends on it, and reseed the rest, so that a resumed run goes on
+    alike.
+
+    Args:
+        listeners: objects with ``set_epoch``.
+        seed: of the run.
+    """
+
+    def __init__(self, listeners: Sequence[HasEpoch], seed: int = 0) -> None:
+        self.listeners = list(listeners)
+        self.seed = seed
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        epoch = engine.state.epoch
+        for listener in self.listeners:
+            listener.set_epoch(epoch)
+        torch.manual_seed(self.seed * 1_000_003 + epoch)
+        np.random.seed((self.seed * 1_000_003 + epoch) % 2**32)
+        random.seed(self.seed * 1_000_003 + epoch)
+
+
+class Checkpoints:
+    """Keep ``last.pt`` and ``best.pt`` (A1.6), and go on from ``last.pt`` when the run starts.
+
+    ``last.pt`` is written at the end of an epoch when ``seconds`` have passed since it was last written, and at the
+    end; a run killed in between repeats the epochs since, with the same points, and ends with the same weights.
+    ``best.pt`` has the highest validation metric so far.
+
+    Args:
+        folder: where both lie.
+        field: the network, perhaps wrapped for several processes.
+        optimizer: its state is kept in ``last.pt``.
+        scheduler: likewise.
+        dataset: names the cases and their frames.
+        structure: name of the structure trained.
+        label_table: name of its table.
+        settings: what a resumed run must share; ``settings["network"]`` rebuilds the network.
+        evaluator: whose best metric decides on ``best.pt``.
+        resume: whether to go on from ``last.pt``; if not, a folder that holds one is refused.
+        seconds: least time between two writings of ``last.pt``.
+        rank: only process 0 writes.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        field: nn.Module,
+        optimizer: Optimizer,
+        scheduler: LRScheduler,
+        dataset: StructureDataset,
+        structure: str,
+        label_table: str,
+        settings: dict[str, Any],
+        evaluator: Evaluator,
+        resume: bool = True,
+        seconds: float = 10.0,
+        rank: int = 0,
+    ) -> None:
+        self.last, self.best = Path(folder) / "last.pt", Path(folder) / "best.pt"
+        self.field, self.optimizer, self.scheduler = bare(field), optimizer, scheduler
+        self.dataset, self.structure, self.label_table = dataset, structure, label_table
+        self.settings, self.evaluator = settings, evaluator
+        self.resume, self.seconds, self.rank = resume, seconds, rank
+        self.written_at, self.best_metric = 0.0, -1.0
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.go_on)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.keep)
+        engine.add_event_handler(Events.COMPLETED, self.keep_last)
+
+    def go_on(self, engine: Engine) -> None:
+        """Take up ``last.pt`` if there is one."""
+        self.written_at = time.monotonic()
+        if not self.last.is_file():
+            return
+        if not self.resume:
+            remedy = "Choose another --output_dir, delete it, or leave --resume at true."
+            raise InputError(self.last, "a run's checkpoint", "an empty folder, because resume is false", remedy)
+        content = load_checkpoint(self.last, self.field.device)
+        check_cases(content, self.dataset.cases, self.last)
+        self.check_settings(content)
+        self.field.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.scheduler.load_state_dict(content["scheduler"])
+        self.best_metric = content["best"]
+        epoch, length = content["epoch"], engine.state.epoch_length
+        engine.state.epoch, engine.state.iteration = epoch, epoch * int(length or 1)
+        LOGGER.info("going on after epoch %d of %d from %s", epoch, engine.state.max_epochs, self.last)
+
+    def check_settings(self, content: dict[str, Any]) -> None:
+        """Refuse to go on with other settings than the run was begun with; ``max_epochs`` may grow."""
+        begun = {**content["settings"], "structure": content["structure"], "label_table": content["label_table"]}
+        now = {**self.settings, "structure": self.structure, "label_table": self.label_table}
+        for key in sorted(set(begun) | set(now)):
+            if begun.get(key) != now.get(key):
+                found, wanted = f"a run begun with {key} = {begun.get(key)!r}", f"{key} = {now.get(key)!r} as given now"
+                raise InputError(self.last, found, wanted, "Give the same value, or choose another --output_dir.")
+
+    def keep(self, engine: Engine) -> None:
+        """At the end of an epoch: perhaps the best, perhaps the last."""
+        metric = self.evaluator.state.best_metric if self.evaluator.state.iteration else -1.0
+        better = metric > self.best_metric
+        self.best_metric = max(metric, self.best_metric)
+        if better and self.rank == 0:
+            save_atomically(self.content(), self.best)
+        if time.monotonic() - self.written_at > self.seconds:
+            self.keep_last(engine)
+
+    def keep_last(self, engine: Engine) -> None:
+        if self.rank != 0:
+            return
+        going_on = {
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "epoch": engine.state.epoch,
+            "best": self.best_metric,
+        }
+        save_atomically({**self.content(), **going_on}, self.last)
+        self.written_at = time.monotonic()
+
+    def content(self) -> dict[str, Any]:
+        return pack(
+            self.field, self.structure, self.label_table, self.dataset.cases, self.dataset.frames, self.settings
+        )
+
+
+class Progress:
+    """A progress bar over epochs, with the loss and the last validation metric.
+
+    Args:
+        description: what stands before the bar.
+        evaluator: whose metric is shown.
+        disable: no bar, for other processes than the first.
+    """
+
+    def __init__(self, description: str, evaluator: Evaluator | None = None, disable: bool = False) -> None:
+        self.description, self.evaluator, self.disable = description, evaluator, disable
+        self.bar: tqdm[Any] | None = None
+
+    def attach(self, engine: Trainer) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self.open)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.step)
+        engine.add_event_handler(Events.COMPLETED, self.close)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self.fail)
+
+    def open(self, engine: Engine) -> None:
+        if self.bar is None:
+            done = engine.state.epoch - 1
+            self.bar = tqdm(
+                total=engine.state.max_epochs, initial=done, desc=self.description, unit="epoch", disable=self.disable
+            )
+
+    def step(self, engine: Engine) -> None:
+        assert self.bar is not None
+        output: Any = engine.state.output
+        shown = {"loss": f"{loss_of(output):.4f}"}
+        if self.evaluator is not None and self.evaluator.state.iteration:
+            shown |= {name: f"{value:.4f}" for name, value in self.evaluator.state.metrics.items()}
+        self.bar.set_postfix(shown, refresh=False)
+        self.bar.update()
+
+    def close(self, engine: Engine) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def fail(self, engine: Engine, error: Exception) -> None:
+        self.close(engine)
+        raise error

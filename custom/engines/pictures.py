@@ -1,0 +1,45 @@
+"""Pictures of a run for TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from ..cohort.structure_dataset import StructureDataset
+from ..fields.dense import evaluate_everywhere, unit_axes
+from .asking import bare
+
+
+class MidSlicePicture:
+    """Show the label and the field's probability side by side, on the slice with the largest area of the first case.
+
+    Args:
+        log_dir: TensorBoard's folder.
+        field: the network.
+        dataset: its first case is shown.
+        interval: epochs between pictures.
+    """
+
+    def __init__(self, log_dir: str | Path, field: nn.Module, dataset: StructureDataset, interval: int = 25) -> None:
+        self.log_dir, self.field, self.dataset, self.interval = str(log_dir), bare(field), dataset, interval
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self)
+
+    @torch.no_grad()
+    def __call__(self, engine: Engine) -> None:
+        row = self.dataset.present[0]
+        cube = np.asarray(self.dataset.stored(row)["label"])[0] / np.float32(255)
+        d, h, w = cube.shape
+        slice_index = int(cube.sum(axis=(1, 2)).argmax())
+        z, y, x = unit_axes((d, h, w))
+        logits = evaluate_everywhere(self.field.asked(row), (z[slice_index : slice_index + 1], y, x))
+        picture = np.concatenate([cube[slice_index], torch.sigmoid(logits[0]).numpy()], axis=1)[::-1]
+        with SummaryWriter(self.log_dir) as writer:
+            name = f"{self.dataset.cases[row]}: label | field"
+            writer.add_image(name, picture.copy(), engine.state.epoch, dataformats="HW")

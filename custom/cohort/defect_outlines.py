@@ -34,7 +34,7 @@ def draw_on_slices(
     """Redraws all but thin structures on thick slices along one axis (nearest slice wins), each slice a little off.
 
     The slices are ``steps`` times 3 to 4.5 mm thick; with ``steps`` 0 there are no terraces, but jitter still moves
-    slices of that thickness. Slices thinner than a voxel change nothing.
+    slices of that thickness. Slices thinner than a voxel make no terraces.
     """
     axis, thick_mm, start = int(rng.integers(3)), rng.uniform(*SLICE_MM), rng.uniform()
     shifts_mm = rng.normal(0, JITTER_MM, (4096, 2)) * jitter
@@ -45,17 +45,21 @@ def draw_on_slices(
     slab = np.floor(places_mm / thickness_mm + start).astype(int)
     middle = ((slab + 0.5 - start) * thickness_mm / spacing_mm[axis] - 0.5).round().astype(int)
     source = np.clip(middle, 0, labels.shape[axis] - 1) if steps else np.arange(labels.shape[axis])
-    coarse, thin = _lift_thin(labels, spacing_mm, table)
     across = [a for a in range(3) if a != axis]
     shifts = (shifts_mm[slab % len(shifts_mm)] / spacing_mm[across]).round().astype(int)
-    planes = np.moveaxis(coarse, axis, 0)
+    coarse, thin = _lift_thin(labels, spacing_mm, table)
+    out = np.moveaxis(_redrawn(np.moveaxis(coarse, axis, 0), source, shifts), 0, axis)
+    return np.where(thin > 0, thin, out)
+
+
+def _redrawn(planes: Labels, source: np.ndarray, shifts: np.ndarray) -> Labels:
+    """Plane by plane, the one at ``source`` moved by its (rows, columns); the border's label fills what comes in."""
     drawn = np.empty_like(planes)
     for index, (origin, (first, second)) in enumerate(zip(source, shifts, strict=True)):
         rows = np.clip(np.arange(planes.shape[1]) + first, 0, planes.shape[1] - 1)
         columns = np.clip(np.arange(planes.shape[2]) + second, 0, planes.shape[2] - 1)
         drawn[index] = planes[origin][np.ix_(rows, columns)]
-    out = np.ascontiguousarray(np.moveaxis(drawn, 0, axis))
-    return np.where(thin > 0, thin, out)
+    return drawn
 
 
 def displace(
@@ -78,10 +82,12 @@ def displace(
     if not thin.any():
         return out
     field_mm = _smooth_field(np.random.default_rng(seeds[1]), labels.shape, spacing_mm)
-    for index in np.unique(thin[thin > 0]):
-        mask = thin == index
+    for structure in reversed(table.by_rank):
+        mask = thin == structure.index
+        if not mask.any():
+            continue
         amount_mm = min(WANDER_MM, WANDER_SHARE * _half_width_mm(mask, spacing_mm)) * severity
-        out[_pulled(mask, spacing_mm, field_mm, amount_mm)] = index
+        out[_pulled(mask, spacing_mm, field_mm, amount_mm)] = structure.index
     return out
 
 

@@ -1,4 +1,4 @@
-"""Writes the phantom cohort: clean truth and damaged labels of each case (requirement B5)."""
+"""Writes the phantom cohort: clean truth and damaged labels of each case."""
 
 from __future__ import annotations
 

@@ -114,6 +114,30 @@ class Frame:
         span = np.maximum(np.asarray(self.box_shape, dtype=np.float64) - 1, 1)
         return np.asarray((along + 1) / 2 * span + np.asarray(self.low_ijk))
 
+    def regridded(self, spacing_mm: float) -> Frame:
+        """The frame of the same box on an isotropic grid of ``spacing_mm`` that starts at the same first voxel."""
+        if self.empty:
+            box_low, box_high = np.zeros(3, dtype=int), np.full(3, -1)
+        step = spacing_mm / self.spacing_mm
+        shape = np.floor((np.asarray(self.shape) - 1) / step + 1e-9).astype(int) + 1
+        if not self.empty:
+            box_low = np.ceil(np.asarray(self.low_ijk) / step - 1e-9).astype(int)
+            box_high = np.minimum(np.floor(np.asarray(self.high_ijk) / step + 1e-9).astype(int), shape - 1)
+        affine = self.affine @ np.diag([*step, 1.0])
+        corners = (tuple(int(v) for v in corner) for corner in (shape, box_low, box_high))
+        return Frame(affine, *corners)  # type: ignore[arg-type]
+
+    def unit_axes_of(self, grid: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Unit z, y and x coordinates, ascending, of the box voxels of ``grid``: itself or a regridding."""
+        order, signs = self.axes
+        span = np.maximum(np.asarray(self.box_shape, dtype=np.float64) - 1, 1)
+        step = grid.spacing_mm / self.spacing_mm
+        axes = []
+        for axis, sign in zip(order[::-1], signs[::-1], strict=True):
+            ijk = np.arange(grid.low_ijk[axis], grid.high_ijk[axis] + 1) * step[axis]
+            axes.append((sign * (2 * (ijk - self.low_ijk[axis]) / span[axis] - 1))[::sign])
+        return axes[0], axes[1], axes[2]
+
     def unit_to_world(self, points_unit: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
         """Unit to world mm, RAS+."""
         return np.asarray(self.unit_to_ijk(points_unit) @ self.affine[:3, :3].T + self.affine[:3, 3])

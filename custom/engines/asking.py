@@ -9,9 +9,10 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
-from ..fields.dense import evaluate, unit_axes
+from ..fields.dense import evaluate
 from ..fields.near import NearField
 from ..objectives.prior import code_prior
+from ..space import Frame
 
 
 def bare(network: nn.Module) -> NearField:
@@ -56,28 +57,46 @@ class PenalisedLoss(nn.Module):
         self.latent_weight = latent_weight
 
     def forward(self, answer: dict[str, Tensor], occupancy: Tensor) -> Tensor:
-        return self.occupancy(answer["logits"], occupancy) + self.latent_weight * code_prior(answer["codes"])
+        data_term: Tensor = self.occupancy(answer["logits"], occupancy)
+        return data_term + self.latent_weight * code_prior(answer["codes"])
 
 
 class DenseInferer(Inferer):
     """Ask a field for every voxel of one case's box, or for a finer grid over it.
 
     Args:
+        frames: of all cases, in code order.
+        spacing_mm: of the grid asked for; ``None`` for the label map's own.
         stride: of the coarse pass, see :func:`custom.fields.dense.evaluate`; 1 asks everywhere.
         bf16: as in :class:`PointInferer`.
         chunk: points asked at once.
     """
 
-    def __init__(self, stride: int = 4, bf16: bool = False, chunk: int = 4096) -> None:
+    def __init__(
+        self,
+        frames: Sequence[Frame],
+        spacing_mm: float | None = None,
+        stride: int = 4,
+        bf16: bool = False,
+        chunk: int = 4096,
+    ) -> None:
+        self.frames = list(frames)
+        self.spacing_mm = spacing_mm
         self.stride, self.bf16, self.chunk = stride, bf16, chunk
 
     @torch.no_grad()
-    def logits(self, field: NearField, row: int, shape: Sequence[int]) -> Tensor:
-        """Logits [d, h, w] of code ``row`` on a grid of ``shape`` over the unit cube."""
-        with torch.autocast(field.device.type, torch.bfloat16, enabled=self.bf16):
-            return evaluate(field.asked(row), unit_axes(shape), self.stride, chunk=self.chunk)
-
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
-        """Logits [1, 1, d, h, w]; ``inputs`` [1, 3] is the grid's shape, the keyword ``index`` [1] the code's row."""
+        """Logits [1, 1, d, h, w] of the one case whose row is ``inputs`` [1]; no voxel for an absent structure."""
         assert isinstance(network, nn.Module)
-        return self.logits(bare(network), int(kwargs["index"][0]), [int(n) for n in inputs[0]])[None, None]
+        field, row = bare(network), int(inputs[0])
+        frame = self.frames[row]
+        if frame.empty:
+            return torch.zeros(1, 1, 0, 0, 0)
+        axes = [torch.from_numpy(axis.copy()).float() for axis in frame.unit_axes_of(on_grid(frame, self.spacing_mm))]
+        with torch.autocast(field.device.type, torch.bfloat16, enabled=self.bf16):
+            return evaluate(field.asked(row), axes, self.stride, chunk=self.chunk)[None, None]
+
+
+def on_grid(frame: Frame, spacing_mm: float | None) -> Frame:
+    """The frame on the grid asked for: its own, or an isotropic one."""
+    return frame if spacing_mm is None else frame.regridded(spacing_mm)

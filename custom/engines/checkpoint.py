@@ -13,6 +13,7 @@ import torch
 
 from .. import __version__
 from ..errors import InputError
+from ..fields.codes import Codes
 from ..fields.near import NearField
 from ..space import Frame
 
@@ -36,14 +37,21 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+def load_checkpoint(
+    path: str | Path, device: str | torch.device = "cpu", structure: str | None = None
+) -> dict[str, Any]:
     """A checkpoint's content, read with ``weights_only=True``.
+
+    Args:
+        path: the file.
+        device: where its tensors go.
+        structure: refuse a checkpoint of another one.
 
     Keys: ``format, version, structure, label_table, cases`` (names in code order), ``frames`` (by case name),
     ``settings``, ``model``; and for going on ``optimizer, scheduler, engine, best``.
 
     Raises:
-        InputError: no such file, truncated, not a checkpoint, or another program's.
+        InputError: no such file, truncated, not a checkpoint, another program's, or another structure's.
     """
     path = Path(path)
     if not path.is_file():
@@ -56,7 +64,10 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> dic
     found = content.get("format") if isinstance(content, dict) else type(content).__name__
     if found != FORMAT:
         raise InputError(path, f"a file of format {found!r}", f"a checkpoint of format {FORMAT!r}", REMEDY)
-    return content
+    if structure is not None and content["structure"] != structure:
+        remedy = f"Give --structure {content['structure']}, or the checkpoint of {structure}."
+        raise InputError(path, f"a field of {content['structure']}", f"a field of {structure}", remedy)
+    return dict(content)
 
 
 def field_of(content: dict[str, Any]) -> NearField:
@@ -66,8 +77,25 @@ def field_of(content: dict[str, Any]) -> NearField:
     return field.eval()
 
 
-def frames_of(content: dict[str, Any]) -> dict[str, Frame]:
-    return {case: Frame.from_dict(frame) for case, frame in content["frames"].items()}
+def field_for_new_cases(content: dict[str, Any], cases: int) -> NearField:
+    """The trained field with fresh codes for cases it has never seen; everything but the codes is frozen.
+
+    All codes start at the mean of the trained ones: a search that starts far from every known code does not find one
+    (a known failure of auto-decoders, Park et al., "DeepSDF", CVPR 2019, and its users).
+    """
+    field = field_of(content)
+    mean = field.codes.mean().detach()
+    field.codes = Codes(cases, field.codes.shape)
+    with torch.no_grad():
+        field.codes.table.weight.copy_(mean.reshape(1, -1).expand(cases, -1))
+    for name, parameter in field.named_parameters():
+        parameter.requires_grad_(name.startswith("codes."))
+    return field
+
+
+def frames_of(content: dict[str, Any]) -> list[Frame]:
+    """The frames of a checkpoint's cases, in code order."""
+    return [Frame.from_dict(content["frames"][case]) for case in content["cases"]]
 
 
 def pack(

@@ -34,7 +34,7 @@ class HasEpoch(Protocol):
 
 def loss_of(output: dict[str, Any]) -> float:
     """The loss of a trainer's output, for TensorBoard."""
-    return float(output["loss"])
+    return float(output["loss"].detach())
 
 
 class EpochClock:
@@ -109,7 +109,7 @@ class Checkpoints:
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.go_on)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.keep)
-        engine.add_event_handler(Events.COMPLETED, self.keep_last)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
 
     def go_on(self, engine: Engine) -> None:
         """Take up ``last.pt`` if there is one."""
@@ -149,6 +149,12 @@ class Checkpoints:
         if time.monotonic() - self.written_at > self.seconds:
             self.keep_last(engine)
 
+    def finish(self, engine: Engine) -> None:
+        """At the end of the run: the last; and the best too if nothing was ever validated."""
+        self.keep_last(engine)
+        if self.rank == 0 and not self.best.is_file():
+            save_atomically(self.content(), self.best)
+
     def keep_last(self, engine: Engine) -> None:
         if self.rank != 0:
             return
@@ -165,6 +171,34 @@ class Checkpoints:
         return pack(
             self.field, self.structure, self.label_table, self.dataset.cases, self.dataset.frames, self.settings
         )
+
+
+class CaseProgress:
+    """A progress bar over the cases of an evaluator.
+
+    Args:
+        description: what stands before the bar.
+    """
+
+    def __init__(self, description: str) -> None:
+        self.description = description
+        self.bar: tqdm[Any] | None = None
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.open)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.step)
+        engine.add_event_handler(Events.COMPLETED, self.close)
+
+    def open(self, engine: Engine) -> None:
+        self.bar = tqdm(total=engine.state.epoch_length, desc=self.description, unit="case")
+
+    def step(self, engine: Engine) -> None:
+        if self.bar is not None:
+            self.bar.update()
+
+    def close(self, engine: Engine) -> None:
+        if self.bar is not None:
+            self.bar.close()
 
 
 class Progress:

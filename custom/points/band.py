@@ -40,7 +40,7 @@ def bias_ratio(epoch: int, ratios: Sequence[float], milestones: Sequence[int]) -
 
 def band_index(occupancy: Shaped[np.ndarray, "d h w"], radius: int = 2) -> Integer[np.ndarray, "b"]:
     """Flat positions of the boundary band, dilate minus erode, of the voxels at least half inside; may be empty."""
-    inside = occupancy * 2 >= (255 if occupancy.dtype == np.uint8 else 1)
+    inside = occupancy >= (128 if occupancy.dtype == np.uint8 else 0.5)
     return np.flatnonzero(boundary_band(inside, radius)).astype(np.int32)
 
 

@@ -58,9 +58,11 @@ def evaluate(
     """Logits on the grid: exact near the surface, interpolated from a ``stride`` times coarser grid elsewhere.
 
     A coarse sample is *doubtful* if its probability lies between ``guard`` and 1 - ``guard``, or if a neighbour of the
-    eight around a common cell lies on the other side of one half. Every fine point of a cell with a doubtful corner,
-    and of the cells around it, is asked. A vessel thinner than the coarse grid still shows there as doubt: a field is
-    continuous and the guard is low.
+    eight around a common cell lies on the other side of one half, or if its logit is nearer to zero than half the range
+    of its neighbours' logits: at that slope zero may lie between the samples. Every fine point of a cell with a
+    doubtful corner, and of the cells around it, is asked. A vessel thinner than the coarse grid shows there as doubt
+    however steep the field is, as long as its logits still fall one coarse sample away from the vessel; one that the
+    field has already levelled off around is missed, and only a smaller ``stride`` finds it.
 
     Args:
         answer: the field for one code.
@@ -88,9 +90,9 @@ def coarse_positions(count: int, stride: int) -> Tensor:
 def doubtful(coarse: Float[Tensor, "a b c"], guard: float) -> Bool[Tensor, "a b c"]:
     """Coarse samples at or near a possible surface, grown by one sample on all sides."""
     limit = float(torch.logit(torch.tensor(1 - guard)))
-    inside = (coarse > 0).float()[None, None]
-    highest, lowest = F.max_pool3d(inside, 3, 1, 1), -F.max_pool3d(-inside, 3, 1, 1)
-    doubt = (coarse.abs() < limit)[None, None] | (highest != lowest)
+    highest, lowest = F.max_pool3d(coarse[None, None], 3, 1, 1), -F.max_pool3d(-coarse[None, None], 3, 1, 1)
+    near = torch.clamp((highest - lowest) / 2, min=limit)
+    doubt = (coarse.abs() < near) | ((highest > 0) != (lowest > 0))
     return F.max_pool3d(doubt.float(), 3, 1, 1)[0, 0] > 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -25,7 +25,8 @@ class Codes(nn.Module):
         self.table = nn.Embedding(cases, prod(self.shape))
         nn.init.normal_(self.table.weight, std=std)
 
-    def forward(self, index: Int[Tensor, "batch"]) -> Float[Tensor, "batch ..."]:
+    def forward(self, index: Tensor) -> Tensor:
+        """Codes [batch, *shape] of the rows ``index`` [batch]."""
         return self.table(index).reshape((index.shape[0],) + self.shape)
 
     def mean(self) -> Float[Tensor, "1 ..."]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -39,7 +38,8 @@ class SkipMLP(nn.Module):
         self.output = nn.Linear(four, out_channels)
         nn.init.constant_(self.output.bias, float(torch.logit(torch.tensor(prior))))
 
-    def forward(self, features: Float[Tensor, "batch n in_channels"]) -> Float[Tensor, "batch n out_channels"]:
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits [batch, n, out_channels] of features [batch, n, in_channels]."""
         hidden = torch.relu(self.fc2(torch.relu(self.fc1(features))))
         hidden = torch.relu(self.fc3(torch.cat([hidden, features], dim=-1)))
         return self.output(torch.relu(self.fc4(hidden)))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -51,7 +50,8 @@ class VectorPyramid(nn.Module):
         pairs = zip(self.channels[:-1], self.channels[1:], strict=True)
         self.rise = nn.ModuleList([doubling(low, high) for low, high in pairs])
 
-    def forward(self, codes: Float[Tensor, "batch latent"]) -> list[Tensor]:
+    def forward(self, codes: Tensor) -> list[Tensor]:
+        """The four volumes, coarse to fine, of codes [batch, latent_size]."""
         batch = codes.shape[0]
         volume = self.spread_2(codes.reshape(batch, -1, 1, 1, 1)).reshape(batch, -1, 2, 2, 2)
         volume = self.start(self.spread_4(volume).reshape(batch, -1, 4, 4, 4))
@@ -92,7 +92,8 @@ class GridPyramid(nn.Module):
             ]
         )
 
-    def forward(self, codes: Float[Tensor, "batch c d h w"]) -> list[Tensor]:
+    def forward(self, codes: Tensor) -> list[Tensor]:
+        """The volumes, coarse to fine, of codes [batch, code_channels, d, h, w]."""
         volume = self.start(codes)
         volumes = [volume]
         for level in self.rise:

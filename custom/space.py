@@ -102,16 +102,18 @@ class Frame:
         return straight.transpose(np.argsort(order[::-1]))
 
     def ijk_to_unit(self, points_ijk: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+        """Voxel to unit; along an axis of the box that is one voxel long, 0."""
         order, signs = self.axes
-        span = np.maximum(np.asarray(self.box_shape, dtype=np.float64) - 1, 1)
-        along = 2 * (points_ijk - np.asarray(self.low_ijk)) / span - 1
+        span = np.asarray(self.box_shape, dtype=np.float64) - 1
+        along = np.where(span > 0, 2 * (points_ijk - np.asarray(self.low_ijk)) / np.maximum(span, 1) - 1, 0.0)
         return np.asarray(along[:, list(order)] * np.asarray(signs, dtype=np.float64))
 
     def unit_to_ijk(self, points_unit: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+        """Unit to voxel, fractional; along an axis of the box that is one voxel long, that voxel."""
         order, signs = self.axes
         along = np.empty_like(points_unit)
         along[:, list(order)] = points_unit * np.asarray(signs, dtype=np.float64)
-        span = np.maximum(np.asarray(self.box_shape, dtype=np.float64) - 1, 1)
+        span = np.asarray(self.box_shape, dtype=np.float64) - 1
         return np.asarray((along + 1) / 2 * span + np.asarray(self.low_ijk))
 
     def regridded(self, spacing_mm: float) -> Frame:

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from .checkpoint import check_cases, load_checkpoint, pack, save_atomically
 LOGGER = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class HasEpoch(Protocol):
     """What wants to know the epoch: a point transform, a distributed sampler."""
 

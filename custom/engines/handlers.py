@@ -132,7 +132,8 @@ class Checkpoints:
         LOGGER.info("going on after epoch %d of %d from %s", epoch, engine.state.max_epochs, self.last)
 
     def check_settings(self, content: dict[str, Any]) -> None:
-        """Refuse to go on with other settings than the run was begun with; ``max_epochs`` may grow."""
+        """Refuse to go on with other settings than the run was begun with, its length included: the learning rate
+        follows from it."""
         begun = {**content["settings"], "structure": content["structure"], "label_table": content["label_table"]}
         now = {**self.settings, "structure": self.structure, "label_table": self.label_table}
         for key in sorted(set(begun) | set(now)):

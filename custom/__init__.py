@@ -11,17 +11,19 @@
 ``scoring``     overlap, surface distance in mm, topology
 ``cohort``      cases on disk, phantoms with known truth, the ways real labels are damaged
 ``engines``     the only room that knows MONAI's engines: handlers, resuming, preflight
-``report``      pictures
+``report``      pictures and the demonstration
 ``cli``         the ``corfield`` command
 ==============  ==========================================================================
 
 Imports point downwards only::
 
-    cli | report
+    cli
+    report
     engines
     points | fields | objectives | scoring | cohort
     volumes
-    anatomy | space | errors
+    anatomy | space
+    errors
 """
 
 __version__ = "0.1.0"

@@ -1,0 +1,69 @@
+"""Run a bundle inside this process, by MONAI's own workflow."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigWorkflow
+
+from ..errors import InputError
+from .preflight import root_cause
+
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+
+
+def bundle_configs(bundle: str, names: Sequence[str], structure: str | None = None) -> list[str]:
+    """Paths of a bundle's configs, and behind the first one the structure's own overlay if there is one.
+
+    Raises:
+        InputError: the bundle does not lie beside the package.
+    """
+    folder = BUNDLES / bundle / "configs"
+    if not folder.is_dir():
+        found, wanted = "no such folder", "the bundle beside the package"
+        raise InputError(folder, found, wanted, "Run from a clone of the project, installed with `make install`.")
+    overlay = folder / "structures" / f"{str(structure).lower()}.json"
+    paths = [folder / f"{name}.json" for name in names]
+    if overlay.is_file():
+        paths.insert(1, overlay)
+    return [str(path) for path in paths]
+
+
+def run_bundle(config_file: Sequence[str], run_id: str, **overrides: Any) -> ConfigWorkflow:
+    """Run one list of a bundle's configs and hand back the workflow, its parts still at hand.
+
+    Args:
+        config_file: configs, later ones over earlier ones.
+        run_id: ``training``, ``infer`` or ``evaluate``.
+        overrides: top-level settings.
+
+    Raises:
+        InputError: the user's fault, without the layers MONAI wraps around it.
+    """
+    kind = "train" if run_id == "training" else "infer"
+    root = str(Path(config_file[0]).parents[1])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="parsing config_file")
+        workflow = ConfigWorkflow(
+            list(config_file),
+            logging_file=False,
+            workflow_type=kind,
+            run_id=run_id,
+            bundle_root=root,
+            **overrides,
+        )
+        try:
+            workflow.initialize()
+            workflow.run()
+            workflow.finalize()
+        except RuntimeError as error:
+            cause = root_cause(error)
+            if isinstance(cause, InputError):
+                raise cause from None
+            raise
+    logging.getLogger(__name__).debug("%s of %s done", run_id, config_file)
+    return workflow

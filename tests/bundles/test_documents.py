@@ -1,0 +1,107 @@
+"""What the bundle says of itself agrees with what it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import custom
+from custom.anatomy import table
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLE = ROOT / "bundles" / "near_stage1"
+SECTIONS = ["Description", "Data", "Preprocessing", "Model", "Training", "Output", "Commands", "Limitations"]
+SECTIONS += ["Citation", "References"]
+
+
+@pytest.fixture
+def metadata() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((BUNDLE / "configs" / "metadata.json").read_text())
+    return content
+
+
+@pytest.fixture
+def train() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((BUNDLE / "configs" / "train.json").read_text())
+    return content
+
+
+@pytest.fixture
+def readme() -> str:
+    return (BUNDLE / "docs" / "README.md").read_text(encoding="utf-8")
+
+
+def settings_of(config: dict[str, Any]) -> dict[str, Any]:
+    """What a user sets: top-level plain values, no parts and no expressions."""
+    return {
+        key: value
+        for key, value in config.items()
+        if key not in {"imports", "run"}
+        and not isinstance(value, dict)
+        and not (isinstance(value, str) and value.startswith("$"))
+        and not (isinstance(value, list) and any(isinstance(inner, str) for inner in value))
+    }
+
+
+def test_the_metadata_have_the_version_of_the_package_and_say_what_is_new_in_it(metadata: dict[str, Any]) -> None:
+    assert metadata["version"] == custom.__version__
+    assert custom.__version__ in metadata["changelog"]
+
+
+def test_the_metadata_name_the_versions_that_are_tested(metadata: dict[str, Any]) -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split(";")[0].strip().split("==") for line in lines if not line.startswith("#"))
+    named = {
+        **metadata["required_packages_version"],
+        "monai": metadata["monai_version"],
+        "torch": metadata["pytorch_version"],
+        "numpy": metadata["numpy_version"],
+    }
+    assert {name: pinned.get(name) for name in named} == named
+
+
+def test_the_metadata_list_the_structures_of_the_table_the_bundle_trains_on(
+    metadata: dict[str, Any], train: dict[str, Any]
+) -> None:
+    structures = ", ".join(f"{structure.index} {structure.name}" for structure in table(train["label_table"]))
+    assert metadata["label_classes"] == f"0 background, {structures}"
+
+
+def test_every_channel_of_the_metadata_is_explained(metadata: dict[str, Any]) -> None:
+    tensors = [tensor for group in metadata["network_data_format"].values() for tensor in group.values()]
+    assert len(tensors) == 3
+    for tensor in tensors:
+        assert list(tensor["channel_def"]) == [str(channel) for channel in range(tensor["num_channels"])]
+
+
+def test_the_sections_of_the_readme_stand_in_the_order_of_the_model_zoo(readme: str) -> None:
+    headings = re.findall(r"^## (.+)$", readme, flags=re.MULTILINE)
+    assert [heading for heading in headings if heading in SECTIONS] == SECTIONS
+
+
+def test_the_readme_gives_every_setting_of_training_with_its_value_and_a_reason(
+    readme: str, train: dict[str, Any]
+) -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \| .{20,} \|$", readme, flags=re.MULTILINE))
+    settings = settings_of(train)
+    assert len(settings) > 25
+    assert {name: rows.get(name, "").strip("`") for name in settings} == {
+        name: json.dumps(value) for name, value in settings.items()
+    }
+
+
+def test_the_readme_lists_the_structures_by_index(readme: str) -> None:
+    rows = re.findall(r"^\| (\d+) \| (\w+) \| (\d+) \|", readme, flags=re.MULTILINE)
+    assert [(int(index), name, int(pieces)) for index, name, pieces in rows] == [
+        (structure.index, structure.name, structure.components) for structure in table()
+    ]
+
+
+def test_every_config_named_in_the_readme_exists(readme: str) -> None:
+    named = set(re.findall(r"bundles/near_stage1/[\w/]+\.(?:json|conf)", readme))
+    assert {Path(name).stem for name in named} >= {"train", "inference", "evaluate", "fit", "multi_gpu_train", "smoke"}
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []

@@ -92,6 +92,9 @@ class GridPyramid(nn.Module):
             ]
         )
 
+        # On a CPU, convolutions of few channels are three times as fast with the channels last.
+        self.to(memory_format=torch.channels_last_3d)
+
     def forward(self, codes: Tensor) -> list[Tensor]:
         """The volumes, coarse to fine, of codes [batch, code_channels, d, h, w]."""
         volume = self.start(codes)

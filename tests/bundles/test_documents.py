@@ -31,20 +31,31 @@ def train() -> dict[str, Any]:
 
 
 @pytest.fixture
+def inference() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((BUNDLE / "configs" / "inference.json").read_text())
+    return content
+
+
+@pytest.fixture
 def readme() -> str:
     return (BUNDLE / "docs" / "README.md").read_text(encoding="utf-8")
 
 
-def settings_of(config: dict[str, Any]) -> dict[str, Any]:
-    """What a user sets: top-level plain values, no parts and no expressions."""
+def settings_of(config: dict[str, Any]) -> dict[str, str]:
+    """What a user sets, as JSON: top-level plain values, no parts and no expressions."""
     return {
-        key: value
+        key: json.dumps(value)
         for key, value in config.items()
         if key not in {"imports", "run"}
         and not isinstance(value, dict)
         and not (isinstance(value, str) and value.startswith("$"))
-        and not (isinstance(value, list) and any(isinstance(inner, str) for inner in value))
+        and not (isinstance(value, list) and any(isinstance(inner, str | dict) for inner in value))
     }
+
+
+def explained(readme: str) -> dict[str, str]:
+    """Settings and values in the tables of the README, each with a reason."""
+    return dict(re.findall(r"^\| `(\w+)` \| `(.+?)` \| .{20,} \|$", readme, flags=re.MULTILINE))
 
 
 def test_the_metadata_have_the_version_of_the_package_and_say_what_is_new_in_it(metadata: dict[str, Any]) -> None:
@@ -86,12 +97,26 @@ def test_the_sections_of_the_readme_stand_in_the_order_of_the_model_zoo(readme: 
 def test_the_readme_gives_every_setting_of_training_with_its_value_and_a_reason(
     readme: str, train: dict[str, Any]
 ) -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \| .{20,} \|$", readme, flags=re.MULTILINE))
-    settings = settings_of(train)
+    settings, rows = settings_of(train), explained(readme)
     assert len(settings) > 25
-    assert {name: rows.get(name, "").strip("`") for name in settings} == {
-        name: json.dumps(value) for name, value in settings.items()
-    }
+    assert {name: rows.get(name) for name in settings} == settings
+
+
+def test_the_readme_gives_every_further_setting_of_inference_with_its_value_and_a_reason(
+    readme: str, train: dict[str, Any], inference: dict[str, Any]
+) -> None:
+    rows = explained(readme)
+    settings = {name: value for name, value in settings_of(inference).items() if name not in settings_of(train)}
+    assert len(settings) > 6
+    assert {name: rows.get(name) for name in settings} == settings
+
+
+def test_inference_and_training_agree_on_the_settings_they_share(
+    train: dict[str, Any], inference: dict[str, Any]
+) -> None:
+    shared = {name: (value, train[name]) for name, value in inference.items() if name in settings_of(train)}
+    assert len(shared) > 3
+    assert {name: pair for name, pair in shared.items() if pair[0] != pair[1]} == {}
 
 
 def test_the_readme_lists_the_structures_by_index(readme: str) -> None:

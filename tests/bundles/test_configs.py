@@ -15,6 +15,7 @@ from monai.bundle import ConfigParser
 from monai.bundle.config_item import ComponentLocator, ConfigComponent
 from monai.bundle.reference_resolver import ReferenceResolver
 
+from custom.anatomy import structure_name
 from custom.engines.preflight import MONAI_KEYS
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
@@ -24,22 +25,24 @@ BASES = ("train", "inference")
 LOCATOR = ComponentLocator()
 
 
-def base_of(path: Path) -> Path | None:
-    """The config an overlay is laid over: evaluation over inference, everything else over training."""
-    if path.stem in BASES:
-        return None
+def bases_of(path: Path) -> list[Path]:
+    """The configs an overlay is laid over: evaluation over inference, a structure over both, others over training."""
     configs = next(parent for parent in path.parents if parent.name == "configs")
-    return configs / ("inference.json" if path.stem == "evaluate" else "train.json")
+    if path.stem in BASES:
+        return [path]
+    if path.parent.name == "structures":
+        return [configs / f"{base}.json" for base in BASES]
+    return [configs / ("inference.json" if path.stem == "evaluate" else "train.json")]
 
 
 def name_of(path: Path) -> str:
     return str(path.relative_to(BUNDLES))
 
 
-def merged(path: Path) -> ConfigParser:
+def merged(base: Path, overlay: Path) -> ConfigParser:
     parser = ConfigParser()
-    base = base_of(path)
-    parser.read_config([str(path)] if base is None else [str(base), str(path)])
+    parser.read_config([str(path) for path in dict.fromkeys((base, overlay))])
+    parser.parse()
     return parser
 
 
@@ -115,17 +118,16 @@ def test_the_sweep_finds_the_components_it_should() -> None:
 
 @each_config
 def test_every_reference_leads_somewhere(path: Path) -> None:
-    parser = merged(path)
-    parser.parse()
-    items = parser.ref_resolver.items
-    assert len(items) > 100
-    wanted = {
-        reference
-        for key, item in items.items()
-        for reference in ReferenceResolver.find_refs_in_config(item.get_config(), key)
-    }
-    assert len(wanted) > 40
-    assert sorted(wanted - set(items)) == []
+    for base in bases_of(path):
+        items = merged(base, path).ref_resolver.items
+        assert len(items) > 100
+        wanted = {
+            reference
+            for key, item in items.items()
+            for reference in ReferenceResolver.find_refs_in_config(item.get_config(), key)
+        }
+        assert len(wanted) > 40
+        assert sorted(wanted - set(items)) == []
 
 
 @each_config
@@ -143,9 +145,8 @@ def test_no_path_is_absolute_and_none_leads_to_a_home(path: Path) -> None:
 
 @each_config
 def test_an_overlay_adds_no_setting_that_nothing_reads(path: Path) -> None:
-    base = base_of(path)
     overlay = json.loads(path.read_text())
-    declared = set(json.loads((base or path).read_text()))
+    declared = {key for base in bases_of(path) for key in json.loads(base.read_text())}
     read = {name for text in strings(overlay) for name in re.findall(r"[@%](\w+)", text)}
     assert {key.lstrip("+").split("::")[0] for key in overlay} - declared - read - MONAI_KEYS == set()
 
@@ -154,3 +155,11 @@ def test_an_overlay_adds_no_setting_that_nothing_reads(path: Path) -> None:
 def test_custom_is_never_imported_by_an_expression(path: Path) -> None:
     """An expression's import runs before the bundle's folder is on the path; a dotted target does not."""
     assert [text for text in strings(json.loads(path.read_text())) if re.search(r"\$.*\bcustom\b", text)] == []
+
+
+def test_the_overlay_of_a_structure_is_called_by_its_name_and_trains_it() -> None:
+    overlays = {path.stem: json.loads(path.read_text()) for path in CONFIGS if path.parent.name == "structures"}
+    assert overlays
+    assert {stem: structure_name(overlay["structure"]).lower() for stem, overlay in overlays.items()} == {
+        stem: stem for stem in overlays
+    }

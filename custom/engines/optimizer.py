@@ -15,8 +15,8 @@ def parameter_groups(network: nn.Module, learning_rate: float, code_learning_rat
     Args:
         network: a field, perhaps wrapped for several processes.
         learning_rate: of the weights.
-        code_learning_rate: of the codes. A code is asked once an epoch where the weights are asked in every step, and a grid of
-            codes has one number per place: it may learn several times as fast.
+        code_learning_rate: of the codes. A code is asked once an epoch where the weights are asked in every step, and a
+            grid of codes has one number per place: it may learn several times as fast.
     """
     field = bare(network)
     codes = [parameter for parameter in field.codes.parameters() if parameter.requires_grad]

@@ -45,6 +45,8 @@ def run_bundle(config_file: Sequence[str], run_id: str, **overrides: Any) -> Con
         InputError: the user's fault, without the layers MONAI wraps around it.
     """
     kind = "train" if run_id == "training" else "infer"
+    # Overlays lie in a folder below and the caller's logging stands: both are meant, so MONAI need not warn of them.
+    logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)
     root = str(Path(config_file[0]).parents[1])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="parsing config_file")

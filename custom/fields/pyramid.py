@@ -93,7 +93,7 @@ class GridPyramid(nn.Module):
         )
 
         # On a CPU, convolutions of few channels are three times as fast with the channels last.
-        self.to(memory_format=torch.channels_last_3d)
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def forward(self, codes: Tensor) -> list[Tensor]:
         """The volumes, coarse to fine, of codes [batch, code_channels, d, h, w]."""

@@ -27,9 +27,19 @@ class MidSlicePicture:
 
     def __init__(self, log_dir: str | Path, field: nn.Module, dataset: StructureDataset, interval: int = 25) -> None:
         self.log_dir, self.field, self.dataset, self.interval = str(log_dir), bare(field), dataset, interval
+        self.writer: SummaryWriter | None = None
 
     def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.open)
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self)
+        engine.add_event_handler(Events.COMPLETED, self.close)
+
+    def open(self, engine: Engine) -> None:
+        self.writer = SummaryWriter(self.log_dir)
+
+    def close(self, engine: Engine) -> None:
+        if self.writer is not None:
+            self.writer.close()
 
     @torch.no_grad()
     def __call__(self, engine: Engine) -> None:
@@ -40,6 +50,6 @@ class MidSlicePicture:
         z, y, x = unit_axes((d, h, w))
         logits = evaluate_everywhere(self.field.asked(row), (z[slice_index : slice_index + 1], y, x))
         picture = np.concatenate([cube[slice_index], torch.sigmoid(logits[0]).numpy()], axis=1)[::-1]
-        with SummaryWriter(self.log_dir) as writer:
-            name = f"{self.dataset.cases[row]}: label | field"
-            writer.add_image(name, picture.copy(), engine.state.epoch, dataformats="HW")
+        name = f"{self.dataset.cases[row]}: label | field"
+        assert self.writer is not None
+        self.writer.add_image(name, picture.copy(), engine.state.epoch, dataformats="HW")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import re
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
 from ..errors import InputError
+from .settings import check_settings
 
 LOGGER = logging.getLogger(__name__)
 
@@ -38,29 +40,67 @@ def running_config() -> dict[str, Any]:
     return {}
 
 
-def declared_keys(configs: Path) -> set[str]:
-    """Top-level keys of all JSON configs in a folder and below."""
-    keys: set[str] = set()
-    for path in sorted(configs.rglob("*.json")):
-        keys |= {key.lstrip("+").split("::")[0] for key in json.loads(path.read_text())}
-    return keys
+def setting_paths(config: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The keys of a config and of the groups in it, such as ``train`` and ``train::handlers``.
+
+    What a component takes is not listed: a mistyped argument is refused by the component itself.
+    """
+    for key, value in config.items():
+        path = above + key.lstrip("+")
+        yield path
+        if isinstance(value, dict) and "_target_" not in value:
+            yield from setting_paths(value, f"{path}::")
 
 
-def check_keys(config: dict[str, Any], configs: Path) -> None:
-    """Refuse a top-level key that no config of the bundle declares and nothing refers to.
+def declared_settings(configs: Path) -> dict[str, set[str]]:
+    """The keys that each JSON config in a folder and below declares, by the config's path relative to the folder."""
+    paths = sorted(path for path in configs.rglob("*.json") if path.name != "metadata.json")
+    return {str(path.relative_to(configs)): set(setting_paths(json.loads(path.read_text()))) for path in paths}
+
+
+def check_keys(config: Mapping[str, Any], configs: Path) -> None:
+    """Refuse a key that no config of the run declares and nothing refers to.
+
+    MONAI does not say which configs a run was made of. One counts as used if all its keys are in the merged ``config``,
+    as those of the used ones are.
 
     Raises:
-        InputError: naming the nearest declared key.
+        InputError: naming the nearest declared key, or the configs that it is a setting of.
     """
-    declared = declared_keys(configs)
-    for key in sorted(set(config) - declared - MONAI_KEYS):
-        text = json.dumps({name: value for name, value in config.items() if name != key}, default=str)
-        if f"@{key}" in text or f"%{key}" in text:
-            continue
-        near = get_close_matches(key, sorted(declared), n=1, cutoff=0.0)
-        raise InputError(
-            f"--{key}", "a setting this bundle does not have", "one of its settings", f"Did you mean --{near[0]}?"
-        )
+    declared, text = declared_settings(configs), json.dumps(config, default=str)
+    used = [keys for keys in declared.values() if {key.split("::")[0] for key in keys} <= set(config)]
+    known = set().union(*used)
+    for key in sorted(set(setting_paths(config)) - known):
+        above = key.split("::")
+        paths = {"::".join(above[: depth + 1]) for depth in range(len(above))} - known
+        if above[0] not in MONAI_KEYS and not any(re.search(rf"[@%]{re.escape(path)}(?!\w)", text) for path in paths):
+            raise unknown_setting(key, declared, {name for name in known if not isinstance(config.get(name), dict)})
+
+
+def unknown_setting(key: str, declared: Mapping[str, set[str]], known: set[str]) -> InputError:
+    """What to say of a key: which configs have it, or what it may have been meant to be."""
+    wanted = "one of its settings"
+    elsewhere = sorted((name for name, keys in declared.items() if key in keys), key=lambda name: ("/" in name, name))
+    if elsewhere:
+        found = f"a setting of {', '.join(elsewhere[:3])} and not of this run"
+        return InputError(f"--{key}", found, wanted, "Leave it out, or add that config to --config_file.")
+    near = get_close_matches(key, sorted(known), n=1)
+    remedy = f"Did you mean --{near[0]}?" if near else "docs/README.md of the bundle lists them."
+    return InputError(f"--{key}", "a setting this bundle does not have", wanted, remedy)
+
+
+def check_config(bundle_root: str | Path) -> None:
+    """Check all that can be known from the config that is being parsed; nothing is built, no data are read.
+
+    From here on an uncaught ``InputError`` is one line.
+
+    Raises:
+        InputError: a key that is no setting, or a value that the setting cannot have.
+    """
+    say_only_the_cause()
+    config = running_config()
+    check_keys(config, Path(bundle_root) / "configs")
+    check_settings(config)
 
 
 def check_writable(folder: Path) -> None:
@@ -114,9 +154,8 @@ class Preflight:
     def __init__(
         self, bundle_root: str | Path, folder: str | Path, seed: int | None = None, overlays: Iterable[str] = ()
     ) -> None:
-        say_only_the_cause()
         configs = Path(bundle_root) / "configs"
-        check_keys(running_config(), configs)
+        check_config(bundle_root)
         check_writable(Path(folder))
         if seed is not None:
             set_determinism(seed)

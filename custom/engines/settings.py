@@ -1,0 +1,123 @@
+"""What the settings of a bundle may be, checked before anything is built from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from ..errors import InputError
+
+
+class Rule(NamedTuple):
+    """What a setting may be: in words, and as a test of a value."""
+
+    wanted: str
+    holds: Callable[[Any], bool]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def whole(least: int) -> Rule:
+    return Rule(f"a whole number of at least {least}", lambda value: _is_whole(value) and value >= least)
+
+
+def number(least: float | int, most: float | int = float("inf")) -> Rule:
+    upper = "" if most == float("inf") else f" and at most {most:g}"
+    return Rule(f"a number of at least {least:g}{upper}", lambda value: _is_number(value) and least <= value <= most)
+
+
+def positive() -> Rule:
+    return Rule("a number above 0", lambda value: _is_number(value) and 0 < value < float("inf"))
+
+
+def or_null(rule: Rule) -> Rule:
+    return Rule(f"{rule.wanted}, or null", lambda value: value is None or rule.holds(value))
+
+
+def each(rule: Rule, least: int = 0, most: float | int = float("inf")) -> Rule:
+    """A list, every element of which obeys the rule."""
+    many = {(0, float("inf")): "any number", (least, least): str(least)}.get((least, most), f"at least {least}")
+
+    def holds(value: Any) -> bool:
+        return isinstance(value, (list, tuple)) and least <= len(value) <= most and all(map(rule.holds, value))
+
+    return Rule(f"a list of {many}, each {rule.wanted}", holds)
+
+
+def _never_falls(value: Any) -> bool:
+    return each(whole(1)).holds(value) and all(one <= other for one, other in pairwise(value))
+
+
+def _is_there(value: Any) -> bool:
+    """Whether torch can put a tensor on the device."""
+    try:
+        torch.empty(0, device=value)
+    except (RuntimeError, AssertionError, TypeError):
+        return False
+    return True
+
+
+PATH = Rule("a path; a name of digits as ./7", lambda value: isinstance(value, (str, Path)))
+FLAG = Rule("true or false", lambda value: isinstance(value, bool))
+
+REMEDY = "Correct it; docs/README.md of the bundle lists the settings."
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("dataset_dir", "output_dir", "masks_dir", "reference_dir", "checkpoint", "run_dir"), PATH),
+    **dict.fromkeys(("amp", "resume", "save_probability"), FLAG),
+    **dict.fromkeys(("points_per_case", "val_points", "latent_size", "max_epochs", "batch_size"), whole(1)),
+    **dict.fromkeys(("accumulation_steps", "val_interval", "picture_interval", "stride", "world_size"), whole(1)),
+    **dict.fromkeys(("margin", "code_side", "seed", "num_workers", "rank"), whole(0)),
+    **dict.fromkeys(("latent_weight", "save_seconds", "reach_mm", "bridge_mm", "min_volume_mm3"), number(0)),
+    **dict.fromkeys(("learning_rate", "code_learning_rate", "tolerance_mm"), positive()),
+    **dict.fromkeys(("threshold", "spare_fraction"), number(0, 1)),
+    "resolution": whole(2),
+    "band_radius": whole(1),
+    "bias_ratios": each(number(0, 1), least=1),
+    "bias_milestones": Rule("a list of epochs, none earlier than the one before", _never_falls),
+    "trunk_channels": each(whole(1), least=1),
+    "mlp_widths": each(whole(1), least=4, most=4),
+    "spacing_mm": or_null(number(0.05)),
+    "device": Rule("a device of this machine, such as cpu or cuda:0", _is_there),
+}
+"""By the setting's name. Names, such as the structure's, are checked by the tables they come from."""
+
+
+def is_expression(value: Any) -> bool:
+    """Whether a config's value is still to be computed or looked up."""
+    return isinstance(value, str) and value.startswith(("$", "@", "%")) or isinstance(value, dict)
+
+
+def check_settings(config: dict[str, Any]) -> None:
+    """Refuse a value that no run can use.
+
+    Args:
+        config: merged, overrides included; what is still to be computed is passed over.
+
+    Raises:
+        InputError: naming the setting, its value and what it may be.
+    """
+    given = {key: value for key, value in config.items() if not is_expression(value)}
+    for key, rule in RULES.items():
+        if key in given and not rule.holds(given[key]):
+            raise InputError(f"--{key}", repr(given[key]), rule.wanted, REMEDY)
+    ratios, milestones = given.get("bias_ratios"), given.get("bias_milestones")
+    if ratios is not None and milestones is not None and len(ratios) != len(milestones) + 1:
+        found, wanted = f"{len(ratios)} ratios and {len(milestones)} milestones", "one ratio more than milestones"
+        remedy = f"Give {len(ratios) - 1} --bias_milestones, or {len(milestones) + 1} --bias_ratios."
+        raise InputError("--bias_ratios", found, wanted, remedy)
+    channels = given.get("trunk_channels", ())
+    if given.get("code_side") == 0 and any(size % 8 for size in channels):
+        wanted = "multiples of 8, the groups of its group norm"
+        raise InputError("--trunk_channels", str(list(channels)), wanted, "Round them, or give a --code_side above 0.")

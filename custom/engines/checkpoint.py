@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -19,6 +19,7 @@ from ..space import Frame
 
 FORMAT = "corfield.near_stage1/1"
 REMEDY = "Give the best.pt or last.pt of a near_stage1 run."
+PARTS = {"structure": str, "label_table": str, "cases": list, "frames": dict, "settings": dict, "model": dict}
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
@@ -31,10 +32,42 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
-    except OSError as error:
-        raise InputError(path, f"{error.strerror or error}", "a place to write to", "Free some space there.") from error
+    except (OSError, RuntimeError) as error:  # torch wraps what the file says in an error of its own
+        cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__ or error
+        reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0][:80]
+        found = f"a place that cannot be written ({reason})"
+        raise InputError(path, found, "room for a checkpoint", "Free some space there, or choose another.") from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _read(path: Path, device: str | torch.device) -> Any:
+    """What the file holds, once every record of it has passed its checksum; torch itself does not look at them."""
+    try:
+        with ZipFile(path) as records:
+            damaged = records.testzip()
+        if damaged is None:
+            return torch.load(path, map_location=device, weights_only=True)
+        reason = f"record {damaged} fails its checksum"
+    except pickle.UnpicklingError as error:
+        found = "objects besides weights, which are not loaded because loading them could run any code"
+        raise InputError(path, found, "a checkpoint", REMEDY) from error
+    except (RuntimeError, EOFError, BadZipFile, ValueError, KeyError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    remedy = f"It is damaged or cut short: copy it again. {REMEDY}"
+    raise InputError(path, f"a file that cannot be read ({reason})", "a whole checkpoint", remedy)
+
+
+def _check_parts(path: Path, content: dict[str, Any]) -> None:
+    lacking = [part for part, kind in PARTS.items() if not isinstance(content.get(part), kind)]
+    lacking += [f"frame of {case}" for case in content.get("cases") or () if case not in (content.get("frames") or ())]
+    if lacking:
+        raise InputError(path, f"no {', '.join(lacking[:3])} in it", "a whole checkpoint", REMEDY)
+    faulty = [name for name, weights in content["model"].items() if not torch.isfinite(weights).all()]
+    if faulty:
+        found = f"weights that are NaN or infinite ({faulty[0]})"
+        remedy = "That run has diverged: train again with a smaller --learning_rate, into another --output_dir."
+        raise InputError(path, found, "finite weights", remedy)
 
 
 def load_checkpoint(
@@ -51,19 +84,17 @@ def load_checkpoint(
     ``settings``, ``model``; and for going on ``optimizer, scheduler, engine, best``.
 
     Raises:
-        InputError: no such file, truncated, not a checkpoint, another program's, or another structure's.
+        InputError: no such file, damaged, truncated, not a checkpoint, another program's, of weights that are not
+            finite, or another structure's.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(path, "no such file", "a checkpoint", REMEDY)
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise InputError(path, f"a file that cannot be read ({reason})", "a whole checkpoint", REMEDY) from error
+        raise InputError(path, "a folder" if path.is_dir() else "no such file", "a checkpoint", REMEDY)
+    content = _read(path, device)
     found = content.get("format") if isinstance(content, dict) else type(content).__name__
     if found != FORMAT:
         raise InputError(path, f"a file of format {found!r}", f"a checkpoint of format {FORMAT!r}", REMEDY)
+    _check_parts(path, content)
     if structure is not None and content["structure"] != structure:
         remedy = f"Give --structure {content['structure']}, or the checkpoint of {structure}."
         raise InputError(path, f"a field of {content['structure']}", f"a field of {structure}", remedy)
@@ -71,9 +102,17 @@ def load_checkpoint(
 
 
 def field_of(content: dict[str, Any]) -> NearField:
-    """The field a checkpoint holds, ready to be asked."""
-    field = NearField(len(content["cases"]), **content["settings"]["network"])
-    field.load_state_dict(content["model"])
+    """The field a checkpoint holds, ready to be asked.
+
+    Raises:
+        InputError: the weights are not those of the network it describes.
+    """
+    try:
+        field = NearField(len(content["cases"]), **content["settings"]["network"])
+        field.load_state_dict(content["model"])
+    except (RuntimeError, TypeError, KeyError) as error:
+        found = f"weights of another network ({' '.join(str(error).split())[:120]})"
+        raise InputError("checkpoint", found, "those of the network it describes", REMEDY) from error
     return field.eval()
 
 

@@ -14,31 +14,33 @@ from monai.transforms import MapTransform
 
 from ..anatomy import PUBLIC_CARDIAC_CT, table
 from ..cohort.cases import find_cases
-from ..cohort.label_maps import read_label_map, write_label_map
+from ..cohort.label_maps import LabelMap, read_label_map, write_label_map
 from ..errors import InputError
 from ..space import Frame
 from ..volumes.roi import paste
 from .asking import on_grid
 
 
-def output_items(cases: Sequence[str], only: Sequence[str] = ()) -> list[dict[str, Any]]:
+def output_items(cases: Sequence[str], only: Sequence[str | int] | str | int = ()) -> list[dict[str, Any]]:
     """One item per case of a checkpoint: its row as ``image``, and its name.
 
     Args:
         cases: names in code order.
-        only: names to restrict to; empty for all.
+        only: names to restrict to, or a single one; empty for all. A command line gives a name of digits as a number.
 
     Raises:
         InputError: a name in ``only`` that the checkpoint does not hold.
     """
-    unknown = [name for name in only if name not in cases]
+    several = only if isinstance(only, Sequence) and not isinstance(only, str) else [only] if only != "" else []
+    wanted_names = [str(name) for name in several]
+    unknown = [name for name in wanted_names if name not in cases]
     if unknown:
         found, wanted = f"no code for {', '.join(unknown[:3])}", f"names among its {len(cases)} cases"
         raise InputError("only_cases", found, wanted, "Run fit.json to fit codes to new cases.")
     return [
         {"image": torch.tensor(row), "index": row, "case": name}
         for row, name in enumerate(cases)
-        if not only or name in only
+        if not wanted_names or name in wanted_names
     ]
 
 
@@ -50,6 +52,9 @@ class ToGridd(MapTransform):
         keys: arrays over the unit cube's axes.
         frames: of all cases, in code order; the item's ``index`` chooses.
         spacing_mm: of the grid asked for; ``None`` for the label map's own.
+
+    Raises:
+        InputError: the field was asked on another grid than this one.
     """
 
     def __init__(self, keys: KeysCollection, frames: Sequence[Frame], spacing_mm: float | None = None) -> None:
@@ -63,7 +68,11 @@ class ToGridd(MapTransform):
             if grid.empty:
                 whole = np.zeros(grid.shape, np.float32)
             else:
-                whole = paste(np.ascontiguousarray(grid.from_unit_order(np.asarray(item[key])[0])), grid)
+                crop = grid.from_unit_order(np.asarray(item[key])[0])
+                if crop.shape != grid.box_shape:
+                    found, wanted = f"answers on a box of {crop.shape} voxels", f"one of {grid.box_shape}"
+                    raise InputError("spacing_mm", found, wanted, "Leave --spacing_mm out here.")
+                whole = paste(np.ascontiguousarray(crop), grid)
             item[key] = MetaTensor(torch.from_numpy(whole)[None], affine=torch.from_numpy(grid.affine.copy()))
         return item
 
@@ -90,11 +99,20 @@ class SaveGridd(MapTransform):
         return item
 
 
+def same_grid(affine: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> bool:
+    """Whether two affines put every voxel of a volume at the same place in the world, to a tenth of the smallest voxel
+    edge: other programs round."""
+    far = np.asarray(shape, dtype=np.float64) - 1
+    corners = np.array([[i, j, k, 1.0] for i in (0, far[0]) for j in (0, far[1]) for k in (0, far[2])])
+    apart_mm = np.linalg.norm((corners @ (affine - other).T)[:, :3], axis=1)
+    return bool(apart_mm.max() <= 0.1 * np.linalg.norm(affine[:3, :3], axis=0).min())
+
+
 class LoadReferenced(MapTransform):
     """Add ``label``, the reference mask of the item's case, from a folder of label maps or of masks by structure.
 
-    ``reference_dir/STRUCTURE/CASE.nii.gz`` is taken as a mask if that folder exists, else ``reference_dir/CASE.nii.gz``
-    as a label map of the table.
+    ``reference_dir/STRUCTURE/CASE.nii.gz`` is taken as a mask of 0 and 1 if that folder exists, else
+    ``reference_dir/CASE.nii.gz`` as a label map of the table.
 
     Args:
         keys: the predicted mask, whose grid the reference must share.
@@ -103,7 +121,7 @@ class LoadReferenced(MapTransform):
         label_table: name of its table.
 
     Raises:
-        InputError: no reference of that name, or one on another grid.
+        InputError: no such folder, no reference of that name, one on another grid, or a mask of other values.
     """
 
     def __init__(
@@ -114,10 +132,14 @@ class LoadReferenced(MapTransform):
         label_table: str = PUBLIC_CARDIAC_CT.name,
     ) -> None:
         super().__init__(keys)
+        if not str(reference_dir) or not Path(reference_dir).exists():
+            found, wanted = f"{str(reference_dir)!r}, where nothing is", "a folder of references"
+            raise InputError("--reference_dir", found, wanted, "Give the folder of true label maps or masks.")
         chosen = table(label_table)[structure]
         masks = Path(reference_dir) / chosen.name
-        self.index = 1 if masks.is_dir() else chosen.index
-        self.folder = masks if masks.is_dir() else Path(reference_dir)
+        self.as_masks = masks.is_dir()
+        self.index = 1 if self.as_masks else chosen.index
+        self.folder = masks if self.as_masks else Path(reference_dir)
         self.label_table = label_table
         self.paths = {case.name: case.path for case in find_cases(self.folder, label_table)}
 
@@ -128,11 +150,24 @@ class LoadReferenced(MapTransform):
             remedy = "Give the folder of references of the same cases, or restrict with --only_cases."
             raise InputError(self.folder, f"no label map of case {name}", "one for every case", remedy)
         reference = read_label_map(self.paths[name], self.label_table)
+        if self.as_masks and reference.labels.max() > 1:
+            found = f"the value {reference.labels.max()} in a folder of masks"
+            raise InputError(reference.path, found, "0 and 1", "Give masks, or label maps outside of such a folder.")
         for key in self.key_iterator(item):
-            if tuple(item[key].shape[1:]) != reference.labels.shape:
-                found, wanted = f"a grid of {reference.labels.shape}", f"the case's grid {tuple(item[key].shape[1:])}"
-                raise InputError(reference.path, found, wanted, "Give references on the grid of the label maps.")
-            item["label"] = MetaTensor(
-                torch.from_numpy((reference.labels == self.index).astype(np.float32))[None], affine=item[key].affine
-            )
+            self._check_grid(reference, item[key])
+            mask = (reference.labels == self.index).astype(np.float32)
+            item["label"] = MetaTensor(torch.from_numpy(mask)[None], affine=item[key].affine)
         return item
+
+    def _check_grid(self, reference: LabelMap, predicted: MetaTensor) -> None:
+        shape, affine = tuple(predicted.shape[1:]), np.asarray(predicted.affine)
+        remedy = "Give references on the grid of the label maps."
+        if reference.labels.shape != shape:
+            raise InputError(reference.path, f"a grid of {reference.labels.shape}", f"the case's grid {shape}", remedy)
+        if not same_grid(affine, reference.affine, shape):
+            found, wanted = (
+                f"an origin of {matrix[:3, 3].round(2).tolist()} mm" for matrix in (reference.affine, affine)
+            )
+            if found == wanted:
+                found, wanted = "voxels along other axes or of another size", "the case's own"
+            raise InputError(reference.path, found, wanted, remedy)

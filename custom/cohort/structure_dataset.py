@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 from monai.data import PersistentDataset
 from monai.data.utils import pickle_hashing
@@ -32,11 +34,20 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
         tempfile.tempdir = before
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a file of ``torch.save`` has all its records and each passes its checksum."""
+    try:
+        with ZipFile(path) as records:
+            return records.testzip() is None
+    except (BadZipFile, OSError, EOFError):
+        return False
+
+
 class StructureDataset(PersistentDataset):
     """The cases that hold one structure.
 
     The deterministic transforms run once per case and their result is stored in ``cache_dir``; a changed file,
-    transform or case list is stored anew. Memory is bounded by a batch: nothing stays decoded.
+    transform or case list, or a damaged result, is stored anew. Memory is bounded by a batch: nothing stays decoded.
 
     A case without the structure is named in the log and left out; its code row stays unused.
 
@@ -58,6 +69,7 @@ class StructureDataset(PersistentDataset):
         self.frames: dict[str, Frame] = {}
         self.present: list[int] = []
         for row, item in enumerate(tqdm(self.data, desc=f"{structure}: cutting out", unit="case", leave=False)):
+            self._drop_if_damaged(row)
             frame = Frame.from_dict(self.stored(row)["label_frame"])
             self.frames[item["case"]] = frame
             if frame.empty:
@@ -83,6 +95,14 @@ class StructureDataset(PersistentDataset):
         result: dict[str, Any] = self._cachecheck(self.data[row])
         return result
 
+    def _drop_if_damaged(self, row: int) -> None:
+        """Delete a stored result that a full disk or a crash has left unfit, so that it is made again."""
+        assert self.cache_dir is not None
+        path = Path(self.cache_dir) / f"{self.hash_func(self.data[row]).decode('utf-8')}{self.transform_hash}.pt"
+        if path.is_file() and not is_whole(path):
+            LOGGER.warning("%s: damaged; cut out again", path)
+            path.unlink()
+
     def sharing(self, transform: Compose) -> StructureDataset:
         """The same cases and stored results under another transform with the same deterministic part."""
         other = copy(self)
@@ -97,5 +117,13 @@ class StructureDataset(PersistentDataset):
 
     def _cachecheck(self, item_transformed: Any) -> Any:
         assert self.cache_dir is not None
-        with temporary_files_in(self.cache_dir):
-            return super()._cachecheck(item_transformed)
+        try:
+            with temporary_files_in(self.cache_dir):
+                return super()._cachecheck(item_transformed)
+        except (OSError, RuntimeError) as error:
+            # torch.save says so of a full disk; whatever else goes wrong is not about writing.
+            if isinstance(error, RuntimeError) and not re.search("basic_ios|inline_container", str(error)):
+                raise
+            found = f"a folder that cannot be written ({str(error).splitlines()[0][:80]})"
+            remedy = "Free some space there, or choose another --output_dir."
+            raise InputError(self.cache_dir, found, "room for the cases of one structure", remedy) from error

@@ -40,12 +40,21 @@ def case_name(path: str | Path) -> str:
     return name
 
 
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        found = f"a folder that cannot be read ({error.strerror or error})"
+        raise InputError(folder, found, "a folder of label maps", "Check who may read it.") from error
+
+
 def _in_folder(folder: Path) -> list[Path]:
     """The label maps directly inside a folder, or else inside its sub-folder ``labels``."""
     places = [place for place in (folder, folder / "labels") if place.is_dir()]
     others = 0
     for place in places:
-        files = [path for path in place.iterdir() if path.is_file()]
+        # A link that leads nowhere is taken along, to be refused by name: the case it stands for must not be lost.
+        files = [path for path in _entries(place) if path.is_file() or (path.is_symlink() and not path.exists())]
         maps = [path for path in files if is_label_map_name(path)]
         if maps:
             return maps
@@ -59,6 +68,9 @@ def _in_data_list(listing: Path) -> list[Path]:
     wanted = '{"training": [{"label": "path"}, ...]} or a plain list of such items'
     try:
         content: Any = json.loads(listing.read_text(encoding="utf-8"))
+    except OSError as error:
+        found = f"a file that cannot be read ({error.strerror or error})"
+        raise InputError(listing, found, wanted, "Check who may read it.") from error
     except ValueError as error:
         raise InputError(listing, f"no JSON ({error})", wanted, "Correct the file.") from error
     items = content.get("training") if isinstance(content, dict) else content

@@ -8,6 +8,7 @@ import logging
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -18,6 +19,9 @@ from .defects import Defects, damage
 from .phantoms import LEAST_SIZE, make_heart
 
 logger = logging.getLogger(__name__)
+
+MOST_SIZE = 1024
+"""Voxels a side, a volume of 1 GB: the labels are made in memory."""
 
 
 def make_cohort(
@@ -32,7 +36,7 @@ def make_cohort(
     Args:
         output: folder to write in; made if absent.
         cases: how many, at least 1.
-        size: voxels along each axis, at least 32; the field of view is 144 mm at any size.
+        size: voxels along each axis, 32 to 1024; the field of view is 144 mm at any size.
         seed: what anatomy and damage are drawn from, at least 0.
         defects: severities of the damage; ``None`` for the default of 1 each.
 
@@ -42,9 +46,9 @@ def make_cohort(
     Raises:
         InputError: a number is out of range, or the folder holds a cohort of other parameters.
     """
-    for name, value, least in (("cases", cases, 1), ("seed", seed, 0), ("size", size, LEAST_SIZE)):
-        if value < least:
-            raise InputError(name, str(value), f"at least {least}", "Choose a larger number.")
+    _check_number("cases", cases, 1, 100_000)
+    _check_number("seed", seed, 0, 2**63)
+    _check_number("size", size, LEAST_SIZE, MOST_SIZE)
     severity = Defects() if defects is None else defects
     output = Path(output)
     _claim(
@@ -61,6 +65,12 @@ def make_cohort(
     return written
 
 
+def _check_number(name: str, value: Any, least: int, most: int) -> None:
+    """A command line gives whatever was typed: 1.5, or a word."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise InputError(name, repr(value), f"a whole number from {least} to {most}", "Choose one.")
+
+
 def _claim(output: Path, parameters: dict[str, object]) -> None:
     """Notes the parameters in the folder, or checks that they are the ones noted there."""
     note = output / "cohort.json"
@@ -68,7 +78,7 @@ def _claim(output: Path, parameters: dict[str, object]) -> None:
     if note.exists():
         try:
             found = json.loads(note.read_text())
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise InputError(note, "no JSON", "a cohort's parameters", "Remove the folder or name another.") from error
         if found != wanted:
             raise InputError(note, json.dumps(found), json.dumps(wanted), "Name another folder or remove this one.")
@@ -76,7 +86,6 @@ def _claim(output: Path, parameters: dict[str, object]) -> None:
     for folder in (output / "truth", output / "labels"):
         if folder.is_dir() and any(folder.iterdir()):
             raise InputError(folder, "files but no cohort.json", "an empty folder", "Name another folder.")
-        folder.mkdir(parents=True, exist_ok=True)
     _write(note, (json.dumps(wanted, indent=2) + "\n").encode())
 
 
@@ -96,10 +105,14 @@ def _packed(labels: np.ndarray, affine: np.ndarray) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(content)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        found = f"a place that cannot be written ({error.strerror or error})"
+        raise InputError(path, found, "a writable folder", "Choose another one or free some space.") from error

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
+from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +33,10 @@ class Commands:
             severities: of each kind of damage, 0 off, 1 the default: --steps, --jitter, --boundary, --crumbs, --holes,
                 --cuts, --detach.
         """
-        known = Defects.__dataclass_fields__
-        unknown = sorted(set(severities) - set(known))
-        if unknown:
-            raise InputError(f"--{unknown[0]}", "no such setting", f"one of --{', --'.join(known)}", "Choose one.")
-        paths = make_cohort(Path(output), cases, size, seed, Defects(**severities))
+        for name, severity in severities.items():
+            if isinstance(severity, bool) or not isinstance(severity, (int, float)):
+                raise InputError(f"--{name}", repr(severity), "a severity, a number from 0 to 10", "1 is usual.")
+        paths = make_cohort(Path(str(output)), cases, size, seed, Defects(**severities))
         print(f"{len(paths)} cases in {output}: truth/ and labels/")
 
     def demo(self, output: str = "demo", cases: int = 6, size: int = 96, seed: int = 0) -> None:
@@ -53,12 +55,43 @@ class Commands:
         print(__version__)
 
 
+def check_flags(arguments: list[str]) -> None:
+    """Refuse a flag that the command does not have. Fire would say so only once the command is done.
+
+    Raises:
+        InputError: naming the nearest flag.
+    """
+    command = getattr(Commands, arguments[0], None) if arguments and not arguments[0].startswith("_") else None
+    if command is None:
+        return
+    known = [name for name in inspect.signature(command).parameters if name != "self"]
+    if "severities" in known:
+        known = [name for name in known if name != "severities"] + list(Defects.__dataclass_fields__)
+    for argument in takewhile(lambda argument: argument != "--", arguments[1:]):
+        name = argument[2:].split("=")[0].replace("-", "_")
+        if argument.startswith("--") and name not in known:
+            near = get_close_matches(name, known, n=1)
+            wanted = f"one of --{', --'.join(known)}" if known else "no flag"
+            hint = f"Did you mean --{near[0]}?" if near else "Choose one of them."
+            raise InputError(f"--{name}", "no such flag", wanted, hint if known else "Leave it out.")
+
+
+def asking_for_help(arguments: list[str]) -> list[str]:
+    """``COMMAND --help`` as ``COMMAND -- --help``: a command that takes any flag would take this one for its own."""
+    if "--" in arguments or not {"--help", "-h"} & set(arguments):
+        return arguments
+    return [*takewhile(lambda argument: not argument.startswith("-"), arguments[:1]), "--", "--help"]
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: an ``InputError`` becomes one line on standard error and exit code 2."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     logging.getLogger("custom").setLevel(logging.INFO)
+    given = asking_for_help(sys.argv[1:] if arguments is None else arguments)
     try:
-        command: Any = fire.Fire(Commands(), command=arguments, name="corfield")
+        check_flags(given)
+        command: Any = fire.Fire(Commands(), command=given, name="corfield")
         del command
     except InputError as error:
-        sys.exit(f"error: {error}")
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)

@@ -101,7 +101,7 @@ class StructureDataset(PersistentDataset):
         path = Path(self.cache_dir) / f"{self.hash_func(self.data[row]).decode('utf-8')}{self.transform_hash}.pt"
         if path.is_file() and not is_whole(path):
             LOGGER.warning("%s: damaged; cut out again", path)
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def sharing(self, transform: Compose) -> StructureDataset:
         """The same cases and stored results under another transform with the same deterministic part."""
@@ -124,6 +124,7 @@ class StructureDataset(PersistentDataset):
             # torch.save says so of a full disk; whatever else goes wrong is not about writing.
             if isinstance(error, RuntimeError) and not re.search("basic_ios|inline_container", str(error)):
                 raise
-            found = f"a folder that cannot be written ({str(error).splitlines()[0][:80]})"
+            reason = error.strerror if isinstance(error, OSError) else "the disk may be full"
+            found = f"a folder that cannot be written ({reason})"
             remedy = "Free some space there, or choose another --output_dir."
             raise InputError(self.cache_dir, found, "room for the cases of one structure", remedy) from error

@@ -40,21 +40,13 @@ def case_name(path: str | Path) -> str:
     return name
 
 
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError as error:
-        found = f"a folder that cannot be read ({error.strerror or error})"
-        raise InputError(folder, found, "a folder of label maps", "Check who may read it.") from error
-
-
 def _in_folder(folder: Path) -> list[Path]:
     """The label maps directly inside a folder, or else inside its sub-folder ``labels``."""
     places = [place for place in (folder, folder / "labels") if place.is_dir()]
     others = 0
     for place in places:
         # A link that leads nowhere is taken along, to be refused by name: the case it stands for must not be lost.
-        files = [path for path in _entries(place) if path.is_file() or (path.is_symlink() and not path.exists())]
+        files = [path for path in place.iterdir() if path.is_file() or (path.is_symlink() and not path.exists())]
         maps = [path for path in files if is_label_map_name(path)]
         if maps:
             return maps
@@ -68,9 +60,6 @@ def _in_data_list(listing: Path) -> list[Path]:
     wanted = '{"training": [{"label": "path"}, ...]} or a plain list of such items'
     try:
         content: Any = json.loads(listing.read_text(encoding="utf-8"))
-    except OSError as error:
-        found = f"a file that cannot be read ({error.strerror or error})"
-        raise InputError(listing, found, wanted, "Check who may read it.") from error
     except ValueError as error:
         raise InputError(listing, f"no JSON ({error})", wanted, "Correct the file.") from error
     items = content.get("training") if isinstance(content, dict) else content
@@ -127,11 +116,16 @@ def find_cases(dataset_dir: str | Path, label_table: str | StructureTable = PUBL
         label_table: the table its labels follow; an unknown one is refused before any file is opened.
 
     Raises:
-        InputError: nothing there, no label map among what is there, two cases of one name (both paths named), a data
-            list that is none, or label maps with faulty headers (all of them named in one error).
+        InputError: nothing there or no permission to read it, no label map among what is there, two cases of one name
+            (both paths named), a data list that is none, or label maps with faulty headers (all of them named in one
+            error).
     """
     labels_of, dataset_dir = table(label_table), Path(dataset_dir)
-    paths = _label_map_paths(dataset_dir)
+    try:
+        paths = _label_map_paths(dataset_dir)
+    except PermissionError as error:
+        where, found = error.filename or dataset_dir, "no permission to read it"
+        raise InputError(where, found, "a readable folder or file", "Check who may read it.") from error
     _refuse_shared_names(dataset_dir, paths)
     _refuse_faulty_headers(dataset_dir, paths)
     cases = []

@@ -78,9 +78,21 @@ def _check_affine(path: Path, affine: npt.NDArray[np.float64]) -> None:
         raise InputError(path, found, "three independent axes longer than 0 mm", remedy)
 
 
+def _check_permission(path: Path) -> None:
+    """nibabel says of a file it may not read that it is none."""
+    try:
+        with open(path, "rb"):
+            pass
+    except PermissionError as error:
+        raise InputError(path, "no permission to read it", "a readable file", "Check who may read it.") from error
+    except OSError:
+        return  # not there, or a folder: said by name afterwards
+
+
 def _open(path: str | Path) -> Any:
     """The opened image, its header checked, its voxels not read yet."""
     path = Path(path)
+    _check_permission(path)
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
         raise InputError(path, found, "a label map", "Check the path.")
@@ -107,8 +119,8 @@ def check_header(path: str | Path) -> None:
     """Check all that can be known of a label map without reading its voxels.
 
     Raises:
-        InputError: no such file, no .nii or .nii.gz, not a NIfTI, not exactly 3 axes (a fourth of length 1 counts),
-            an axis of length 0, an affine with NaN or of no volume.
+        InputError: no such file or no permission to read it, no .nii or .nii.gz, not a NIfTI, not exactly 3 axes (a
+            fourth of length 1 counts), an axis of length 0, an affine with NaN or of no volume.
     """
     _open(path)
 

@@ -52,6 +52,8 @@ def _read(path: Path, device: str | torch.device) -> Any:
     except pickle.UnpicklingError as error:
         found = "objects besides weights, which are not loaded because loading them could run any code"
         raise InputError(path, found, "a checkpoint", REMEDY) from error
+    except PermissionError as error:
+        raise InputError(path, "no permission to read it", "a readable file", "Check who may read it.") from error
     except (RuntimeError, EOFError, BadZipFile, ValueError, KeyError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
     remedy = f"It is damaged or cut short: copy it again. {REMEDY}"
@@ -88,8 +90,8 @@ def load_checkpoint(
             finite, or another structure's.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(path, "a folder" if path.is_dir() else "no such file", "a checkpoint", REMEDY)
+    if not os.path.isfile(path):  # unlike Path's, false for a file in a folder that may not be entered
+        raise InputError(path, "a folder" if os.path.isdir(path) else "no such file", "a checkpoint", REMEDY)
     content = _read(path, device)
     found = content.get("format") if isinstance(content, dict) else type(content).__name__
     if found != FORMAT:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..errors import InputError
+from ..objectives.occupancy import LOSSES
 
 
 class Rule(NamedTuple):
@@ -82,6 +83,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("latent_weight", "save_seconds", "reach_mm", "bridge_mm", "min_volume_mm3"), number(0)),
     **dict.fromkeys(("learning_rate", "code_learning_rate", "tolerance_mm"), positive()),
     **dict.fromkeys(("threshold", "spare_fraction"), number(0, 1)),
+    "loss": Rule(f"one of {', '.join(LOSSES)}", lambda value: value in LOSSES),
     "resolution": whole(2),
     "band_radius": whole(1),
     "bias_ratios": each(number(0, 1), least=1),
@@ -91,7 +93,7 @@ RULES: dict[str, Rule] = {
     "spacing_mm": or_null(number(0.05)),
     "device": Rule("a device of this machine, such as cpu or cuda:0", _is_there),
 }
-"""By the setting's name. Names, such as the structure's, are checked by the tables they come from."""
+"""By the setting's name. The names of a structure and of its table are checked by the tables."""
 
 
 def is_expression(value: Any) -> bool:

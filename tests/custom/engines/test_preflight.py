@@ -1,0 +1,153 @@
+"""What is checked before a run costs anything, on a small bundle of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigParser
+
+from custom.engines import preflight
+from custom.engines.preflight import check_keys, check_writable, root_cause, running_config, say_only_the_cause
+from custom.errors import InputError
+
+TRAIN = {"imports": ["$import os"], "max_epochs": 9, "masks_dir": "m", "train": {"trainer": {"_target_": "X", "a": 1}}}
+OVER = {"max_epochs": 3, "+imports": ["$import math"]}
+INFER = {"threshold": 0.5, "run": ["$1"]}
+
+
+@pytest.fixture
+def configs(tmp_path: Path) -> Path:
+    (tmp_path / "structures").mkdir()
+    for name, content in {
+        "train": TRAIN,
+        "structures/la": OVER,
+        "inference": INFER,
+        "metadata": {"version": "1"},
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def refusal(config: dict[str, Any], configs: Path) -> str:
+    with pytest.raises(InputError) as raised:
+        check_keys(config, configs)
+    return str(raised.value)
+
+
+def test_the_settings_of_the_configs_in_use_pass(configs: Path) -> None:
+    check_keys(TRAIN, configs)
+    check_keys({**TRAIN, **{"max_epochs": 3}}, configs)
+    check_keys({**INFER, "_meta_": {"version": "1"}}, configs)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("epocs", "max_epochs"),
+        ("max_epoch", "max_epochs"),
+        ("mask_dir", "masks_dir"),
+        ("train::traner", "train::trainer"),
+    ],
+)
+def test_a_mistyped_setting_is_refused_with_the_nearest(configs: Path, typed: str, meant: str) -> None:
+    config = json.loads(json.dumps(TRAIN))
+    group, _, key = typed.rpartition("::")
+    (config[group] if group else config)[key] = 7
+    assert refusal(config, configs) == (
+        f"--{typed}: found a setting this bundle does not have; wanted one of its settings. Did you mean --{meant}?"
+    )
+
+
+def test_what_is_near_nothing_gets_no_wrong_hint(configs: Path) -> None:
+    assert refusal({**TRAIN, "zzz": 1}, configs).endswith("docs/README.md of the bundle lists them.")
+    assert refusal({**TRAIN, "version": 1}, configs).endswith("docs/README.md of the bundle lists them.")
+
+
+def test_a_setting_of_another_config_is_refused_with_its_name(configs: Path) -> None:
+    assert refusal({**INFER, "max_epochs": 3}, configs) == (
+        "--max_epochs: found a setting of train.json, structures/la.json and not of this run; wanted one of its "
+        "settings. Leave it out, or add that config to --config_file."
+    )
+
+
+def test_the_beginning_of_a_name_that_is_referred_to_is_no_setting(configs: Path) -> None:
+    config = {**TRAIN, "folder": "@masks_dir", "where": "$@folder"}
+    assert "--mask:" in refusal({**config, "mask": 1}, configs)
+    assert "--where:" in refusal(config, configs)
+
+
+def test_a_key_of_the_users_own_config_that_is_referred_to_passes(configs: Path) -> None:
+    check_keys({**TRAIN, "mine": {"deep": 1}, "max_epochs": "$@mine::deep + 1"}, configs)
+    check_keys({**TRAIN, "mine": 1, "max_epochs": "%mine"}, configs)
+
+
+def test_arguments_of_a_component_are_its_own_concern(configs: Path) -> None:
+    check_keys({**TRAIN, "train": {"trainer": {"_target_": "X", "a": 1, "b": 2}}}, configs)
+
+
+def test_a_component_sees_the_config_it_is_built_from() -> None:
+    parser = ConfigParser({"seen": {"_target_": "custom.engines.preflight.running_config"}, "typed": 7})
+    assert parser.get_parsed_content("seen")["typed"] == 7
+    assert running_config() == {}
+
+
+def test_a_folder_that_cannot_be_made_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/deeper: found a folder that cannot be written \(Not a directory\)"):
+        check_writable(tmp_path / "file" / "deeper")
+    with pytest.raises(InputError, match=r"/proc/corfield: .* Choose another --output_dir"):
+        check_writable(Path("/proc/corfield"))
+
+
+def test_a_writable_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+    check_writable(tmp_path / "one" / "two")
+    assert list((tmp_path / "one" / "two").iterdir()) == []
+
+
+def test_the_innermost_input_error_is_the_cause() -> None:
+    inner = InputError("file", "x", "y", "Do z.")
+    outer = RuntimeError("applying transform")
+    outer.__cause__ = inner
+    outermost = RuntimeError("evaluating")
+    outermost.__context__ = outer
+    assert root_cause(outermost) is inner
+    other = RuntimeError("no user's fault")
+    assert root_cause(other) is other
+
+
+def test_an_uncaught_input_error_is_one_line_and_any_other_error_is_shown_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole: list[BaseException] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: whole.append(error))
+    say_only_the_cause()
+    say_only_the_cause()
+    wrapped = RuntimeError("layers")
+    wrapped.__cause__ = InputError("file", "x", "y", "Do z.")
+    sys.excepthook(RuntimeError, wrapped, None)
+    assert capsys.readouterr().err == "error: file: found x; wanted y. Do z.\n"
+    assert whole == []
+    fault = KeyError("a fault of ours")
+    sys.excepthook(KeyError, fault, None)
+    assert whole == [fault]
+
+
+def test_preflight_sets_the_seed_and_says_which_overlay_would_suit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(preflight, "set_determinism", seeds.append)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    (tmp_path / "configs" / "structures").mkdir(parents=True)
+    (tmp_path / "configs" / "structures" / "la.json").write_text("{}")
+    with caplog.at_level("INFO", "custom"):
+        preflight.Preflight(tmp_path, tmp_path / "out", seed=5, overlays=["LA", "PV"])
+        preflight.Preflight(tmp_path, tmp_path / "out")
+    assert seeds == [5]
+    (text,) = caplog.messages
+    assert "LA has settings of its own" in text and "structures/la.json" in text
+    assert (tmp_path / "out").is_dir()

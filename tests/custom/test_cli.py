@@ -1,0 +1,185 @@
+"""The ``corfield`` command: help, exit codes, and errors of one line before anything is done."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from custom import __version__
+from custom.cli import asking_for_help, check_flags, main
+from custom.cohort.defects import Defects
+from custom.errors import InputError
+
+SMALL = ["--cases", "1", "--size", "32"]
+UNDAMAGED = ["--steps=0", "--jitter=0", "--boundary=0", "--crumbs=0", "--holes=0", "--cuts", "0", "--detach=0"]
+BAD = {
+    ("--cases", "0"): "cases: found 0; wanted a whole number from 1 to",
+    ("--cases", "-1"): "cases: found -1; wanted a whole number from 1 to",
+    ("--cases", "1.5"): "cases: found 1.5; wanted a whole number",
+    ("--cases", "two"): "cases: found 'two'; wanted a whole number",
+    ("--size", "31"): "size: found 31; wanted a whole number from 32 to 1024",
+    ("--size", "100000"): "size: found 100000; wanted a whole number from 32 to 1024",
+    ("--size", "40.5"): "size: found 40.5; wanted a whole number",
+    ("--seed", "-1"): "seed: found -1; wanted a whole number from 0",
+    ("--holes", "-1"): "defect 'holes': found -1; wanted a severity from 0 to 10",
+    ("--holes", "11"): "defect 'holes': found 11; wanted a severity from 0 to 10",
+    ("--holes", "much"): "--holes: found 'much'; wanted a severity, a number from 0 to 10",
+    ("--holes", "nan"): "--holes: found 'nan'; wanted a severity, a number from 0 to 10",
+    ("--holes",): "--holes: found True; wanted a severity, a number from 0 to 10",
+    ("--holse", "1"): "--holse: found no such flag; wanted one of --output, --cases",
+    ("--case", "1"): "--case: found no such flag",
+}
+SCRIPT = """
+import contextlib, io, json, sys
+from custom.cli import main
+answers = []
+for given in json.load(sys.stdin):
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(given)
+        except SystemExit as end:
+            code = end.code
+    answers.append((code, out.getvalue(), err.getvalue()))
+json.dump(answers, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cohorts")
+
+
+@pytest.fixture(scope="module")
+def answers(folder: Path) -> dict[tuple[str, ...], Any]:
+    """Exit code, output and errors of some commands, all in one process without the tests' type checks: a command line
+    gives what was typed, whatever the annotations say."""
+    commands: list[list[str]] = [[], *(["phantoms", "bad", *flags] for flags in BAD)]
+    commands += [["phantoms", name, *SMALL, *UNDAMAGED] for name in ("2024", "with space/心 ü")]
+    command = [sys.executable, "-c", SCRIPT]
+    root = str(Path(__file__).resolve().parents[2])
+    environment = os.environ | {"PYTHONPATH": root}
+    text = json.dumps(commands)
+    run = subprocess.run(command, input=text, capture_output=True, text=True, cwd=folder, env=environment)
+    assert run.returncode == 0, run.stderr
+    return dict(zip(map(tuple, commands), json.loads(run.stdout), strict=True))
+
+
+def ended(arguments: list[str]) -> int:
+    """The exit code of a command that does not just return."""
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+    assert isinstance(raised.value.code, int)
+    return raised.value.code
+
+
+def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert ended(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    lines = [line for line in said.err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0].removeprefix("error: ")
+
+
+def test_without_arguments_the_commands_are_listed_and_the_exit_code_is_0(answers: dict[tuple[str, ...], Any]) -> None:
+    code, out, err = answers[()]
+    assert (code, err) == (0, "")
+    for name in ("phantoms", "demo", "version"):
+        assert f"\n     {name}\n" in out
+
+
+@pytest.mark.parametrize("given", [["--help"], ["-h"], ["phantoms", "--help"], ["phantoms", "-h"], ["demo", "--help"]])
+def test_help_is_given_for_every_command_with_exit_code_0(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(given) == 0
+    said = "".join(capsys.readouterr())
+    names = {"phantoms": ["OUTPUT", "--cases", "--size", "--seed", "--holes"], "demo": ["--output", "--size"]}
+    assert all(name in said for name in names.get(given[0], ["phantoms", "demo", "version"]))
+
+
+def test_help_after_arguments_is_help_too() -> None:
+    assert asking_for_help(["phantoms", "out", "--cases", "3", "--help"]) == ["phantoms", "--", "--help"]
+    assert asking_for_help(["phantoms", "out"]) == ["phantoms", "out"]
+    assert asking_for_help(["phantoms", "--", "--help"]) == ["phantoms", "--", "--help"]
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["version"])
+    assert capsys.readouterr().out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize("given", [["verison"], ["phantoms"]])
+def test_an_unknown_command_and_a_missing_argument_end_with_exit_code_2(given: list[str]) -> None:
+    assert ended(given) == 2
+
+
+@pytest.mark.parametrize("name", ["2024", "with space/心 ü"])
+def test_phantoms_writes_truth_and_labels_into_a_folder_of_any_name(
+    name: str, folder: Path, answers: dict[tuple[str, ...], Any]
+) -> None:
+    code, out, _ = answers[("phantoms", name, *SMALL, *UNDAMAGED)]
+    assert (code, out) == (0, f"1 cases in {name}: truth/ and labels/\n")
+    truth, labels = (nib.load(folder / name / kind / "phantom_000.nii.gz") for kind in ("truth", "labels"))
+    assert truth.shape == (32, 32, 32)
+    assert np.array_equal(truth.dataobj, labels.dataobj)
+
+
+@pytest.mark.parametrize("flags", BAD)
+def test_bad_numbers_and_unknown_severities_are_refused_before_anything_is_written(
+    flags: tuple[str, ...], folder: Path, answers: dict[tuple[str, ...], Any]
+) -> None:
+    code, out, err = answers[("phantoms", "bad", *flags)]
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {BAD[flags]}")
+    assert err.count("\n") == 1
+    assert not (folder / "bad").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "nearest"),
+    [
+        (["phantoms", "out", "--holse", "1"], "Did you mean --holes?"),
+        (["demo", "--casse=3"], "Did you mean --cases?"),
+        (["demo", "--zzz"], "Choose one of them."),
+        (["version", "--long"], "Leave it out."),
+    ],
+)
+def test_an_unknown_flag_is_refused_with_the_nearest(given: list[str], nearest: str) -> None:
+    with pytest.raises(InputError) as raised:
+        check_flags(given)
+    assert str(raised.value).endswith(nearest)
+
+
+def test_every_flag_a_command_has_passes() -> None:
+    check_flags(
+        ["phantoms", "out", "--size=40", "--seed", "3", *(f"--{name}=1" for name in Defects.__dataclass_fields__)]
+    )
+    check_flags(["demo", "--output", "x", "--cases", "2", "--", "--trace"])
+    check_flags([])
+
+
+@pytest.mark.parametrize("folder", ["file/deeper", "/proc/corfield"])
+def test_a_folder_that_cannot_be_written_is_refused(
+    folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    said = refusal(["phantoms", str(tmp_path / folder), *SMALL], capsys)
+    assert f"{folder}/cohort.json: found a place that cannot be written (" in said
+    assert "wanted a writable folder. Choose another one" in said
+
+
+@pytest.mark.parametrize("note", [b"{", b"\xff", b"[1]"])
+def test_a_folder_with_a_strange_note_is_refused_and_left(
+    note: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cohort.json").write_bytes(note)
+    assert refusal(["phantoms", str(tmp_path), *SMALL], capsys).startswith(f"{tmp_path}/cohort.json: found ")
+    assert [path.name for path in tmp_path.iterdir()] == ["cohort.json"]

@@ -90,6 +90,11 @@ class StructureDataset(PersistentDataset):
         """Names of all cases in the order of their codes, those without the structure too."""
         return tuple(item["case"] for item in self.data)
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """By case name: what the label map was when it was cut out."""
+        return {item["case"]: item["fingerprint"] for item in self.data}
+
     def stored(self, row: int) -> dict[str, Any]:
         """The stored result of case ``row`` of all cases."""
         result: dict[str, Any] = self._cachecheck(self.data[row])

@@ -1,8 +1,9 @@
-"""Handlers for MONAI's engines: the clock of the run, checkpoints and resuming, pictures, progress."""
+"""Handlers for MONAI's trainer: the clock of the run, nonsense stopped, checkpoints and resuming."""
 
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -12,11 +13,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from monai.engines import Evaluator, Trainer
+from monai.engines import Evaluator
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from tqdm import tqdm
 
 from ..cohort.structure_dataset import StructureDataset
 from ..errors import InputError
@@ -24,6 +24,10 @@ from .asking import bare
 from .checkpoint import check_cases, load_checkpoint, pack, save_atomically
 
 LOGGER = logging.getLogger(__name__)
+
+
+GOING_ON = ("optimizer", "scheduler", "epoch", "best", "fingerprints")
+"""What ``last.pt`` holds beyond what inference needs."""
 
 
 @runtime_checkable
@@ -61,6 +65,28 @@ class EpochClock:
         torch.manual_seed(self.seed * 1_000_003 + epoch)
         np.random.seed((self.seed * 1_000_003 + epoch) % 2**32)
         random.seed(self.seed * 1_000_003 + epoch)
+
+
+class StopAtNonsense:
+    """Stop a run whose loss is no number any more, before its weights reach a checkpoint.
+
+    Args:
+        folder: where the run writes, for the message.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        output: Any = engine.state.output
+        loss = loss_of(output)
+        if not math.isfinite(loss):
+            found = f"a loss of {loss} in epoch {engine.state.epoch}"
+            remedy = "Lower --learning_rate; the checkpoint of an earlier epoch is intact."
+            raise InputError(self.folder, found, "a loss that is a number", remedy)
 
 
 class Checkpoints:
@@ -121,8 +147,13 @@ class Checkpoints:
             remedy = "Choose another --output_dir, delete it, or leave --resume at true."
             raise InputError(self.last, "a run's checkpoint", "an empty folder, because resume is false", remedy)
         content = load_checkpoint(self.last, self.field.device)
+        lacking = [key for key in GOING_ON if key not in content]
+        if lacking:
+            found, wanted = f"a checkpoint without {', '.join(lacking)}", "the last.pt of a run, to go on from"
+            raise InputError(self.last, found, wanted, "Delete it to begin anew, or choose another --output_dir.")
         check_cases(content, self.dataset.cases, self.last)
         self.check_settings(content)
+        self.warn_of_changed_files(content)
         self.field.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.scheduler.load_state_dict(content["scheduler"])
@@ -140,6 +171,17 @@ class Checkpoints:
             if begun.get(key) != now.get(key):
                 found, wanted = f"a run begun with {key} = {begun.get(key)!r}", f"{key} = {now.get(key)!r} as given now"
                 raise InputError(self.last, found, wanted, "Give the same value, or choose another --output_dir.")
+
+    def warn_of_changed_files(self, content: dict[str, Any]) -> None:
+        """Name in the log the label maps that are no longer the files the run was begun with."""
+        begun = content["fingerprints"]
+        changed = [case for case, now in self.dataset.fingerprints.items() if begun.get(case) != now]
+        if changed:
+            LOGGER.warning(
+                "%d label maps have changed since the run was begun, among them %s",
+                len(changed),
+                ", ".join(changed[:3]),
+            )
 
     def keep(self, engine: Engine) -> None:
         """At the end of an epoch: perhaps the best, perhaps the last."""
@@ -165,6 +207,7 @@ class Checkpoints:
             "scheduler": self.scheduler.state_dict(),
             "epoch": engine.state.epoch,
             "best": self.best_metric,
+            "fingerprints": self.dataset.fingerprints,
         }
         save_atomically({**self.content(), **going_on}, self.last)
         self.written_at = time.monotonic()
@@ -173,75 +216,3 @@ class Checkpoints:
         return pack(
             self.field, self.structure, self.label_table, self.dataset.cases, self.dataset.frames, self.settings
         )
-
-
-class CaseProgress:
-    """A progress bar over the cases of an evaluator.
-
-    Args:
-        description: what stands before the bar.
-    """
-
-    def __init__(self, description: str) -> None:
-        self.description = description
-        self.bar: tqdm[Any] | None = None
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self.open)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.step)
-        engine.add_event_handler(Events.COMPLETED, self.close)
-
-    def open(self, engine: Engine) -> None:
-        self.bar = tqdm(total=engine.state.epoch_length, desc=self.description, unit="case")
-
-    def step(self, engine: Engine) -> None:
-        if self.bar is not None:
-            self.bar.update()
-
-    def close(self, engine: Engine) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-
-class Progress:
-    """A progress bar over epochs, with the loss and the last validation metric.
-
-    Args:
-        description: what stands before the bar.
-        evaluator: whose metric is shown.
-        disable: no bar, for other processes than the first.
-    """
-
-    def __init__(self, description: str, evaluator: Evaluator | None = None, disable: bool = False) -> None:
-        self.description, self.evaluator, self.disable = description, evaluator, disable
-        self.bar: tqdm[Any] | None = None
-
-    def attach(self, engine: Trainer) -> None:
-        engine.add_event_handler(Events.EPOCH_STARTED, self.open)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self.step)
-        engine.add_event_handler(Events.COMPLETED, self.close)
-        engine.add_event_handler(Events.EXCEPTION_RAISED, self.fail)
-
-    def open(self, engine: Engine) -> None:
-        if self.bar is None:
-            done = engine.state.epoch - 1
-            self.bar = tqdm(
-                total=engine.state.max_epochs, initial=done, desc=self.description, unit="epoch", disable=self.disable
-            )
-
-    def step(self, engine: Engine) -> None:
-        assert self.bar is not None
-        output: Any = engine.state.output
-        shown = {"loss": f"{loss_of(output):.4f}"}
-        if self.evaluator is not None and self.evaluator.state.iteration:
-            shown |= {name: f"{value:.4f}" for name, value in self.evaluator.state.metrics.items()}
-        self.bar.set_postfix(shown, refresh=False)
-        self.bar.update()
-
-    def close(self, engine: Engine) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def fail(self, engine: Engine, error: Exception) -> None:
-        self.close(engine)
-        raise error

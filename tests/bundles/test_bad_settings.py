@@ -238,6 +238,12 @@ def test_a_mask_of_references_holds_0_and_1_alone(cohort: Path, trained: Path, t
     ("run_id", "names", "typed", "wanted"),
     [
         ("training", ["train", "smoke"], ["--dataset_dir", "/nowhere/in"], "error: /nowhere/in: found no such file or"),
+        (
+            "training",
+            ["train", "smoke"],
+            ["--structure", "Coronry"],
+            "error: structure of table 'public_cardiac_ct': found 'Coronry'; wanted one of",
+        ),
         ("infer", ["inference"], ["--mask_dir", "x"], "error: --mask_dir: found a setting this bundle does not have;"),
         pytest.param(
             "infer",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,8 +19,6 @@ from ..cohort.make import make_cohort
 from ..engines.workflows import bundle_configs, run_bundle
 from ..scoring.scores import ScoreRow, format_table, score_mask, write_scores
 from .slices import before_after
-
-LOGGER = logging.getLogger(__name__)
 
 STRUCTURES = ("LA", "LAA", "Coronary")
 
@@ -65,7 +62,6 @@ def run_demo(
 ) -> str:
     """Run it; the table of scores before and after against the truth, which is written to ``output`` too."""
     begun = time.monotonic()
-    LOGGER.info("making %d phantom hearts of %d^3 voxels", cases, size)
     make_cohort(output / "phantoms", cases, size, seed)
     labels, truth = output / "phantoms" / "labels", output / "phantoms" / "truth"
     before: list[ScoreRow] = []

@@ -1,0 +1,79 @@
+"""The commands of the README work as they are written, on small data."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from custom.cohort.make import make_cohort
+
+ROOT = Path(__file__).resolve().parents[1]
+SMOKE = "'bundles/near_stage1/configs/smoke.json'"
+
+
+def commands() -> list[str]:
+    """Every line of the README's shell blocks that is not a comment."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def made_small(command: str, place: Path) -> list[str]:
+    """The command's words on the small cohort, training and phantoms cut short."""
+    for name, folder in (("LABELS", "small/labels"), ("TRUTH", "small/truth"), (" OUT", " out")):
+        command = command.replace(name, folder if name != " OUT" else folder)
+    words = shlex.split(command)
+    words = [sys.executable if word == "python" else word for word in words]
+    if "training" in words:
+        at = words.index("--config_file") + 1
+        files = words[at].strip("[]") if words[at].startswith("[") else f"'{words[at]}'"
+        words[at] = f"[{files},{SMOKE}]"
+        words += [] if "--dataset_dir" in words else ["--dataset_dir", "small/labels"]
+    if words[0] == "corfield":
+        words = [sys.executable, "-c", "from custom.cli import main; main()", *words[1:]]
+        words += ["--size", "32"]
+        words[words.index("--cases") + 1] = "1"
+    return words
+
+
+def test_the_readme_names_make_targets_that_exist() -> None:
+    made = [line.split()[1] for line in commands() if line.startswith("make ")]
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert made == ["demo", "test"]
+    assert set(made) <= set(targets)
+
+
+def test_the_readme_links_to_files_that_exist() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
+    assert len(links) >= 7
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.slow
+def test_the_readmes_commands_run_in_their_order(tmp_path: Path) -> None:
+    make_cohort(tmp_path / "small", cases=2, size=40)
+    (tmp_path / "bundles").symlink_to(ROOT / "bundles")
+    (tmp_path / "custom").symlink_to(ROOT / "custom")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    ran = 0
+    for command in commands():
+        if command.startswith("make "):
+            continue
+        words = made_small(command, tmp_path)
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, f"{command}\n{done.stderr[-2000:]}"
+        ran += 1
+    assert ran == 5
+    assert sorted(path.name for path in (tmp_path / "out" / "masks" / "LA").glob("*.nii.gz")) == [
+        "phantom_000.nii.gz",
+        "phantom_001.nii.gz",
+    ]
+    assert (tmp_path / "out" / "masks" / "LA" / "scores.csv").is_file()
+    assert (tmp_path / "phantoms" / "labels" / "phantom_000.nii.gz").is_file()
+    shutil.rmtree(tmp_path)

@@ -51,12 +51,16 @@ def damaged_copies(hearts: Path, output: Path, seed: int) -> tuple[Path, Path]:
 
 
 def repaired(structure: str, labels: Path, output: Path, seed: int) -> tuple[str, float]:
-    """Train and infer one structure in this process; its name and the CPU seconds spent."""
+    """Train and infer one structure in this process; its name and the CPU seconds spent, all calls added up."""
     logging.basicConfig(level=logging.WARNING)
     torch.set_num_threads(1)
+    kept = output / "stage1" / structure / "cpu_seconds.json"
+    spent = json.loads(kept.read_text()) if kept.is_file() else 0.0
     begun = time.process_time()
     repair_structure(labels, output / "stage1", structure, seed=seed, device="cpu")
-    return structure, time.process_time() - begun
+    spent += time.process_time() - begun
+    kept.write_text(json.dumps(spent))
+    return structure, spent
 
 
 def without_absent(rows: dict[str, list[ScoreRow]]) -> dict[str, list[ScoreRow]]:

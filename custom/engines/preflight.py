@@ -8,12 +8,13 @@ import logging
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import torch
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
@@ -141,6 +142,15 @@ def say_only_the_cause() -> None:
     sys.excepthook = hook
 
 
+def point_to_overlay(structure: str, configs: Path) -> None:
+    """Say in the log that a structure has settings of its own, unless they are in use."""
+    overlay = configs / "structures" / f"{structure.lower()}.json"
+    if overlay.is_file():
+        config, own = running_config(), json.loads(overlay.read_text())
+        if any(config.get(key) != value for key, value in own.items() if key in config and key != "structure"):
+            LOGGER.info("%s has settings that measured better: add %s to --config_file", structure, overlay)
+
+
 class Preflight:
     """Run all checks when built; first in a bundle's ``training``, ``infer`` and ``evaluate`` lists.
 
@@ -148,18 +158,23 @@ class Preflight:
         bundle_root: the bundle's folder.
         folder: where the run will write.
         seed: of everything random; ``None`` leaves the seeds alone.
-        overlays: names, lower case, of settings overlays beside the config that the user may want, by structure.
+        structure: its name, to point to its settings overlay; empty to say nothing.
+        cpu_threads: torch's threads; 0 leaves them alone. A small network is slower on many threads than on one.
     """
 
     def __init__(
-        self, bundle_root: str | Path, folder: str | Path, seed: int | None = None, overlays: Iterable[str] = ()
+        self,
+        bundle_root: str | Path,
+        folder: str | Path,
+        seed: int | None = None,
+        structure: str = "",
+        cpu_threads: int = 0,
     ) -> None:
-        configs = Path(bundle_root) / "configs"
         check_config(bundle_root)
         check_writable(Path(folder))
         if seed is not None:
             set_determinism(seed)
-        for name in overlays:
-            overlay = configs / "structures" / f"{name.lower()}.json"
-            if overlay.is_file():
-                LOGGER.info("%s has settings of its own: add %s to --config_file to use them", name, overlay)
+        if structure:
+            point_to_overlay(structure, Path(bundle_root) / "configs")
+        if cpu_threads:
+            torch.set_num_threads(cpu_threads)

@@ -79,7 +79,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("amp", "resume", "save_probability"), FLAG),
     **dict.fromkeys(("points_per_case", "val_points", "latent_size", "max_epochs", "batch_size"), whole(1)),
     **dict.fromkeys(("accumulation_steps", "val_interval", "picture_interval", "stride", "world_size"), whole(1)),
-    **dict.fromkeys(("margin", "code_side", "seed", "num_workers", "rank"), whole(0)),
+    **dict.fromkeys(("margin", "code_side", "seed", "num_workers", "rank", "cpu_threads"), whole(0)),
     **dict.fromkeys(("latent_weight", "save_seconds", "reach_mm", "bridge_mm", "min_volume_mm3"), number(0)),
     **dict.fromkeys(("learning_rate", "code_learning_rate", "tolerance_mm"), positive()),
     **dict.fromkeys(("threshold", "spare_fraction"), number(0, 1)),

@@ -136,18 +136,35 @@ def test_an_uncaught_input_error_is_one_line_and_any_other_error_is_shown_whole(
     assert whole == [fault]
 
 
-def test_preflight_sets_the_seed_and_says_which_overlay_would_suit(
+def flown(tmp_path: Path, **config: object) -> None:
+    """A preflight inside a parser that holds ``config``, as a bundle builds it."""
+    component = {
+        "_target_": "custom.engines.preflight.Preflight",
+        "bundle_root": str(tmp_path),
+        "folder": str(tmp_path / "out"),
+        "seed": 5,
+        "structure": "LA",
+        "cpu_threads": 1,
+    }
+    ConfigParser({"preflight": component, **config}).get_parsed_content("preflight")
+
+
+def test_preflight_sets_seed_and_threads_and_points_to_an_overlay_that_is_not_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     seeds: list[int] = []
+    threads: list[int] = []
     monkeypatch.setattr(preflight, "set_determinism", seeds.append)
+    monkeypatch.setattr(preflight.torch, "set_num_threads", threads.append)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     (tmp_path / "configs" / "structures").mkdir(parents=True)
-    (tmp_path / "configs" / "structures" / "la.json").write_text("{}")
+    (tmp_path / "configs" / "train.json").write_text('{"preflight": {}, "max_epochs": 3}')
+    (tmp_path / "configs" / "structures" / "la.json").write_text('{"structure": "LA", "max_epochs": 7}')
     with caplog.at_level("INFO", "custom"):
-        preflight.Preflight(tmp_path, tmp_path / "out", seed=5, overlays=["LA", "PV"])
-        preflight.Preflight(tmp_path, tmp_path / "out")
-    assert seeds == [5]
+        flown(tmp_path, max_epochs=7)
+        assert caplog.messages == []
+        flown(tmp_path, max_epochs=3)
     (text,) = caplog.messages
-    assert "LA has settings of its own" in text and "structures/la.json" in text
+    assert "LA has settings that measured better" in text and "structures/la.json" in text
+    assert (seeds, threads) == ([5, 5], [1, 1])
     assert (tmp_path / "out").is_dir()

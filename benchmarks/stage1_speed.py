@@ -259,14 +259,15 @@ def main(output: str, part: str = "", parts: tuple[str, ...] = PARTS, **argument
         chosen = {"reach": reach, "step": step, "grid_step": grid_step, "dense": dense, "epoch": epoch}[part]
         print(json.dumps(chosen(folder, **arguments)))  # type: ignore[operator]
         return
-    results: dict[str, object] = {}
+    kept = folder / "speed.json"
+    results: dict[str, object] = json.loads(kept.read_text()) if kept.is_file() else {}
     for name in parts:
         if name == "epoch":
             results[name] = [alone(name, folder, cases=cases) for cases in (100, 998)]
         else:
             results[name] = alone(name, folder)
         print(name, json.dumps(results[name], indent=2), flush=True)
-    (folder / "speed.json").write_text(json.dumps(results, indent=2) + "\n")
+    kept.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -13,21 +13,19 @@ import fire
 import matplotlib
 import numpy as np
 from scipy import ndimage
-from skimage import measure
 
 from custom.anatomy import PUBLIC_CARDIAC_CT
 from custom.cohort.defects import damage
 from custom.cohort.phantoms import make_heart
+from custom.report.rendering import PAPER, Body, Camera, rendered
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  the backend is chosen first
 from matplotlib.patches import Patch  # noqa: E402
 
-PIXEL_MM = 0.3
-HALF_WIDTH_MM = 80.0
 VIEWS = (("from the front", 12.0, 8.0), ("from behind and left", 128.0, 18.0))
 PLANES = (("axial", 2), ("coronal", 1), ("sagittal", 0))
-PAPER, INK, AIR = (1.0, 1.0, 1.0), "#303038", (0.09, 0.09, 0.11)
+INK, AIR = "#303038", (0.09, 0.09, 0.11)
 
 
 def draw(output: Path | str = "docs/images/phantom.png", seed: int = 0, size: int = 96) -> None:
@@ -39,7 +37,7 @@ def draw(output: Path | str = "docs/images/phantom.png", seed: int = 0, size: in
     places = [plane_through_heart(truth, axis) for _, axis in PLANES]
     for row, (title, labels) in zip(axes, maps.items(), strict=True):
         for panel, (name, turn_deg, tilt_deg) in zip(row[:2], VIEWS, strict=True):
-            show(panel, rendered(labels, affine, turn_deg, tilt_deg), f"{title}, {name}", "antialiased")
+            show(panel, rendered(bodies(labels), affine, Camera(turn_deg, tilt_deg)), f"{title}, {name}", "antialiased")
         for panel, (name, axis), place in zip(row[2:], PLANES, places, strict=True):
             show(panel, sliced(labels, axis, place), f"{title}, {name}", "nearest")
     patches = [Patch(color=np.array(s.color) / 255, label=s.name) for s in PUBLIC_CARDIAC_CT]
@@ -48,6 +46,14 @@ def draw(output: Path | str = "docs/images/phantom.png", seed: int = 0, size: in
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output, dpi=100, metadata={"Software": None})
     plt.close(figure)
+
+
+def bodies(labels: np.ndarray) -> list[Body]:
+    """Every structure in its colour; the thick ones softened more, so that only their damage shows and not the grid."""
+    return [
+        Body(labels == one.index, tuple(part / 255 for part in one.color), 0.65 if one.thin else 0.9)
+        for one in PUBLIC_CARDIAC_CT
+    ]
 
 
 def show(panel: plt.Axes, image: np.ndarray, title: str, interpolation: str) -> None:
@@ -68,57 +74,6 @@ def sliced(labels: np.ndarray, axis: int, place: int) -> np.ndarray:
     plane = palette[np.take(labels, place, axis=axis)]
     # Columns run to the patient's left (axial, coronal) or back (sagittal), rows down.
     return np.swapaxes(plane[::-1, ::-1], 0, 1)
-
-
-def rendered(labels: np.ndarray, affine: np.ndarray, turn_deg: float, tilt_deg: float) -> np.ndarray:
-    """A shaded picture (rows, columns, 3): the nearest surface at each pixel, lit from the viewer's upper left."""
-    turn, tilt = np.deg2rad([turn_deg, tilt_deg])
-    level = np.array([-np.sin(turn), np.cos(turn), 0.0])
-    right = np.array([-np.cos(turn), -np.sin(turn), 0.0])
-    viewer = np.cos(tilt) * level + np.sin(tilt) * np.array([0, 0, 1.0])
-    camera = np.stack([right, np.cross(viewer, right), viewer])
-    count = int(2 * HALF_WIDTH_MM / PIXEL_MM)
-    depth = np.full((count, count), -np.inf)
-    picture = np.tile(np.array(PAPER), (count, count, 1))
-    light = np.array([-0.45, 0.5, 0.75]) / np.linalg.norm([-0.45, 0.5, 0.75])
-    for structure in PUBLIC_CARDIAC_CT:
-        points_mm, normals = surface(labels == structure.index, affine, 0.65 if structure.thin else 0.9)
-        seen, facing = points_mm @ camera.T, normals @ camera.T
-        shade = 0.42 + 0.58 * np.clip(facing @ light, 0, 1)
-        gloss = 0.16 * np.clip(facing @ light, 0, 1) ** 24
-        colors = np.clip(np.array(structure.color) / 255 * shade[:, None] + gloss[:, None], 0, 1)
-        rows = np.clip((HALF_WIDTH_MM - seen[:, 1]) / PIXEL_MM, 0, count - 1).astype(int)
-        columns = np.clip((HALF_WIDTH_MM + seen[:, 0]) / PIXEL_MM, 0, count - 1).astype(int)
-        order = np.argsort(seen[:, 2])
-        rows, columns, near = rows[order], columns[order], seen[order, 2]
-        closest = np.full_like(depth, -np.inf)
-        layer = np.zeros_like(picture)
-        closest[rows, columns], layer[rows, columns] = near, colors[order]
-        front = closest > depth
-        depth[front], picture[front] = closest[front], layer[front]
-    return outlined(picture, depth)
-
-
-def surface(mask: np.ndarray, affine: np.ndarray, soften_voxels: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points (n, 3) in mm densely over a structure's surface, and the normals there; none if it is absent."""
-    if not mask.any():
-        return np.zeros((0, 3)), np.zeros((0, 3))
-    soft = ndimage.gaussian_filter(np.pad(mask, 2).astype(np.float32), soften_voxels)
-    vertices, faces, normals, _ = measure.marching_cubes(soft, 0.42)
-    steps = int(np.ceil(1.6 * affine[0, 0] / PIXEL_MM))
-    weights = np.array([(a, b, steps - a - b) for a in range(steps + 1) for b in range(steps + 1 - a)]) / steps
-    points = np.einsum("wc,fcx->fwx", weights, vertices[faces]).reshape(-1, 3) - 2
-    directions = np.einsum("wc,fcx->fwx", weights, normals[faces]).reshape(-1, 3)
-    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-6)
-    return points @ affine[:3, :3].T + affine[:3, 3], directions
-
-
-def outlined(picture: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Darkens what lies just behind an edge, so that one vessel crossing another is seen to cross it."""
-    known = np.where(np.isfinite(depth), depth, -90.0)
-    behind = np.clip(ndimage.gaussian_filter(ndimage.maximum_filter(known, 11), 2) - known, 0, 14) / 14
-    behind[~np.isfinite(depth)] = 0
-    return picture * (1 - 0.5 * behind[..., None])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from ..cohort.label_maps import read_label_map
 from ..cohort.make import make_cohort
 from ..engines.workflows import bundle_configs, run_bundle
 from ..scoring.scores import ScoreRow, format_table, score_mask, write_scores
-from .slices import before_after
+from .before_after import before_after
 
 STRUCTURES = ("LA", "LAA", "Coronary")
 
@@ -82,7 +82,7 @@ def run_demo(
     write_scores(before, output, "damaged")
     write_scores(after, output, "repaired")
     picture = output / "before_after.png"
-    before_after(shown, [PUBLIC_CARDIAC_CT[name] for name in structures], picture)
+    before_after(shown, [PUBLIC_CARDIAC_CT[name] for name in structures], read_label_map(first.path).affine, picture)
     table = format_table({"damaged": before, "repaired": after})
     (output / "table.md").write_text(table + "\n")
     seconds = time.monotonic() - begun

@@ -38,7 +38,7 @@ def copied(begun: Path, tmp_path: Path) -> Path:
 
 def test_a_best_checkpoint_in_the_place_of_the_last_is_refused(begun: Path, copied: Path) -> None:
     shutil.copy(copied / "LA" / "best.pt", copied / "LA" / "last.pt")
-    with pytest.raises(InputError, match="last.pt: found a checkpoint without optimizer, scheduler, epoch"):
+    with pytest.raises(InputError, match="last.pt: found a checkpoint without optimizer, scheduler, scaler, epoch"):
         train(begun / "phantoms" / "labels", copied, max_epochs=2)
 
 

@@ -26,7 +26,7 @@ from .checkpoint import check_cases, load_checkpoint, pack, save_atomically
 LOGGER = logging.getLogger(__name__)
 
 
-GOING_ON = ("optimizer", "scheduler", "epoch", "best", "fingerprints")
+GOING_ON = ("optimizer", "scheduler", "scaler", "epoch", "best", "fingerprints")
 """What ``last.pt`` holds beyond what inference needs."""
 
 
@@ -157,10 +157,18 @@ class Checkpoints:
         self.field.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.scheduler.load_state_dict(content["scheduler"])
+        if content["scaler"]:
+            self.scaler_of(engine).load_state_dict(content["scaler"])
         self.best_metric = content["best"]
         epoch, length = content["epoch"], engine.state.epoch_length
         engine.state.epoch, engine.state.iteration = epoch, epoch * int(length or 1)
         LOGGER.info("going on after epoch %d of %d from %s", epoch, engine.state.max_epochs, self.last)
+
+    @staticmethod
+    def scaler_of(engine: Engine) -> torch.amp.GradScaler:
+        """The trainer's loss scaler; one that does nothing if it trains without."""
+        scaler = getattr(engine, "scaler", None)
+        return scaler if scaler is not None else torch.amp.GradScaler("cpu", enabled=False)
 
     def check_settings(self, content: dict[str, Any]) -> None:
         """Refuse to go on with other settings than the run was begun with, its length included: the learning rate
@@ -205,6 +213,7 @@ class Checkpoints:
         going_on = {
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler_of(engine).state_dict(),
             "epoch": engine.state.epoch,
             "best": self.best_metric,
             "fingerprints": self.dataset.fingerprints,

@@ -163,7 +163,7 @@ PEERS: dict[str, Peer] = {
     "drop floating + fill": floating,
     "drop floating + fill + gaussian 0.7, coronaries untouched": floating_gaussian,
     "SurfaceNets": surface_nets,
-    "windowed sinc 0.5 (3D Slicer joint smoothing)": partial(windowed_sinc, strength=0.5),
+    "windowed sinc 0.5": partial(windowed_sinc, strength=0.5),
     "windowed sinc 0.3": partial(windowed_sinc, strength=0.3),
     "SimpleITK anti-alias": antialias,
 }

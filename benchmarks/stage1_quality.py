@@ -29,7 +29,7 @@ from custom.cohort.defects import damage
 from custom.cohort.label_maps import read_label_map, write_label_map
 from custom.cohort.make import make_cohort
 from custom.report.demo import repair_structure, score_structure
-from custom.scoring.scores import ScoreRow, format_comparison, summarise
+from custom.scoring.scores import ScoreRow, format_comparison, summarise, write_scores
 
 from .peer_scores import DAMAGED, TRUTH, read_pairs, score_peers
 from .peers import PEERS
@@ -117,6 +117,8 @@ def main(output: str, hearts: str = "", cases: int = 6, size: int = 96, seed: in
     text = "\n".join(format_comparison(rows, measure) for measure in MEASURES) + "\n" + verdict(rows, structures)
     text += "\n\nCPU seconds: " + ", ".join(f"{name} {spent:.0f}" for name, spent in seconds.items()) + "\n"
     print(text)
+    write_scores(rows[OURS], folder, "ours")
+    write_scores(rows[DAMAGED], folder, "damaged")
     (folder / "table.md").write_text(text)
     summary = {name: summarise(own) for name, own in rows.items()}
     (folder / "quality.json").write_text(json.dumps({"scores": summary, "cpu_seconds": seconds}, indent=2) + "\n")

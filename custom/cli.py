@@ -48,7 +48,7 @@ class Commands:
             size: voxels a side.
             seed: of the cohort and the training.
         """
-        print(run_demo(Path(output), cases, size, seed))
+        print(run_demo(Path(str(output)), cases, size, seed))
 
     def version(self) -> None:
         """Print the version."""

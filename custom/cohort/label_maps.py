@@ -207,7 +207,10 @@ def _encoded(path: Path, labels: npt.NDArray[Any], affine: npt.NDArray[Any]) -> 
     """The file's bytes; equal labels and affine give equal bytes, whenever and wherever they are written."""
     image = nib.Nifti1Image(labels, affine)
     image.set_sform(affine, code=1)
+    # A quaternion cannot hold a shear: then only the sform says where the voxels are.
     image.set_qform(affine, code=1)
+    if not np.allclose(image.get_qform(), affine, atol=1e-3):
+        image.set_qform(affine, code=0)
     image.header.set_xyzt_units("mm")
     plain = bytes(image.to_bytes())
     if not path.name.lower().endswith(".gz"):

@@ -87,6 +87,7 @@ def run_demo(
     (output / "table.md").write_text(table + "\n")
     seconds = time.monotonic() - begun
     (output / "demo.json").write_text(json.dumps({"seconds": round(seconds, 1), "cases": cases, "size": size}) + "\n")
+    made = len(find_cases(truth))
     return (
-        f"{table}\n\nagainst the known truth, {cases} phantom hearts, {seconds:.0f} s\nwhite outline: truth: {picture}"
+        f"{table}\n\nagainst the known truth, {made} phantom hearts, {seconds:.0f} s\nwhite outline: truth: {picture}"
     )

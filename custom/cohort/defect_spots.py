@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import cc3d
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
 from ..anatomy import StructureTable
+from ..volumes.components import connected
 
 CRUMBS = (0.6, 2.4)
 CRUMB_RADIUS_MM = (1.2, 2.6)
@@ -120,14 +120,14 @@ def _cut_once(
 ) -> np.ndarray:
     """Removes a slab across the vessel at a random place where that parts one piece in two; else changes nothing."""
     members = np.argwhere(mask)
-    before = int(cc3d.connected_components(mask, connectivity=26).max())
+    before = connected(mask, 26)[1]
     loses_end = rng.uniform() < LOST_CHANCE
     for _ in range(_TRIES):
         center = members[rng.integers(len(members))]
         half_mm = max(rng.uniform(*CUT_MM) * min(severity, 2) / 2, float(spacing_mm.max()) * 0.75)
         trial = mask.copy()
         trial[tuple(_across(members, center, spacing_mm, half_mm).T)] = False
-        pieces = cc3d.connected_components(trial, connectivity=26)
+        pieces, _ = connected(trial, 26)
         sizes = np.bincount(pieces.ravel())[1:]
         if len(sizes) != before + 1 or sizes.min() < 4:
             continue

@@ -7,7 +7,6 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import cc3d
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from monai.config import KeysCollection
@@ -18,6 +17,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 
 from ..anatomy import PUBLIC_CARDIAC_CT, StructureTable, table
+from .components import connected
 from .morphology import foreground_box
 
 LOGGER = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def bridge(
     if box is None:
         return joined, []
     crop = joined[box].copy()
-    labels, count = cc3d.connected_components(crop, connectivity=26, return_N=True)
+    labels, count = connected(crop, connectivity=26)
     spacing = np.asarray(spacing_mm)
     sizes_mm3 = np.bincount(labels.ravel(), minlength=count + 1) * float(spacing.prod())
     large = [part for part in range(1, count + 1) if sizes_mm3[part] >= min_volume_mm3]

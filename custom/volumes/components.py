@@ -53,14 +53,23 @@ class _Parts:
     voxels: Int[np.ndarray, " n"]
 
 
+def connected(mask: Shaped[np.ndarray, "i j k"], connectivity: Connectivity) -> tuple[Shaped[np.ndarray, "i j k"], int]:
+    """cc3d's components of a mask, in its own numbering, and how many.
+
+    The mask is framed by a voxel of background: cc3d fails on a line of voxels one voxel thick.
+    """
+    framed = np.pad(mask != 0, 1)
+    labels, found = cc3d.connected_components(framed, connectivity=connectivity, return_N=True)
+    return labels[1:-1, 1:-1, 1:-1], int(found)
+
+
 def _parts(mask: Shaped[np.ndarray, "i j k"], connectivity: Connectivity) -> _Parts | None:
     """The components of a mask by size; None if it is empty."""
     box = foreground_box(mask)
     if box is None:
         return None
     # cc3d numbers in memory order: one memory order makes the answer independent of how the mask was stored.
-    inside = np.ascontiguousarray(mask[box] != 0)
-    raw, count_ = cc3d.connected_components(inside, connectivity=connectivity, return_N=True)
+    raw, count_ = connected(np.ascontiguousarray(mask[box]), connectivity)
     sizes = np.zeros(count_ + 1, dtype=np.int64)
     for plane in raw:
         sizes += np.bincount(plane.ravel(), minlength=count_ + 1)
@@ -95,7 +104,7 @@ def count(mask: Shaped[np.ndarray, "i j k"], connectivity: Connectivity = DEFAUL
     box = foreground_box(mask)
     if box is None:
         return 0
-    return int(cc3d.connected_components(mask[box] != 0, connectivity=connectivity, return_N=True)[1])
+    return connected(mask[box], connectivity)[1]
 
 
 def keep_largest(

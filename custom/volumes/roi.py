@@ -16,6 +16,7 @@ from monai.transforms import MapTransform
 
 from ..anatomy import PUBLIC_CARDIAC_CT, table
 from ..space import Frame
+from .components import connected
 from .resampling import resize
 
 LOGGER = logging.getLogger(__name__)
@@ -49,10 +50,10 @@ def bounding_box(mask: Bool[np.ndarray, "i j k"], margin: int = 10) -> tuple[np.
     Returns:
         ``None`` for an empty mask.
     """
-    labels, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
+    labels, count = connected(mask, connectivity=26)
     if count == 0:
         return None
-    statistics = cc3d.statistics(labels)
+    statistics = cc3d.statistics(np.ascontiguousarray(labels))
     sizes = statistics["voxel_counts"][1:].astype(np.int64)
     boxes = np.asarray([[[s.start, s.stop - 1] for s in box] for box in statistics["bounding_boxes"][1:]])
     inside = sizes >= MAJOR_FRACTION * sizes.max()

@@ -204,3 +204,15 @@ def test_the_transform_refuses_other_shapes_and_unknown_structures():
         CleanComponentsd("mask", "LV")({"mask": line(TRUNK)})
     with pytest.raises(InputError, match="Did you mean 'Coronary'"):
         CleanComponentsd("mask", "coronaries")
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1), (5, 1, 1), (1, 1, 7), (1, 5, 3)])
+def test_a_line_one_voxel_thick_is_counted_too(shape: tuple[int, int, int]) -> None:
+    """The library fails on such lines by itself."""
+    mask = np.zeros(shape, dtype=bool)
+    mask.reshape(-1)[::2] = True  # every second voxel: alone along a line
+    if min(sorted(shape)[1:]) == 1:
+        assert count(mask, 26) == (mask.size + 1) // 2
+        assert label(mask, 26)[1] == (mask.size + 1) // 2
+    else:
+        assert count(mask, 26) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import logging
 import os
@@ -10,12 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 
 from ..anatomy import PUBLIC_CARDIAC_CT
 from ..errors import InputError
 from .defects import Defects, damage
+from .label_maps import write_label_map
 from .phantoms import LEAST_SIZE, make_heart
 
 logger = logging.getLogger(__name__)
@@ -93,15 +92,8 @@ def _write_case(truth: Path, labels: Path, size: int, seed: np.random.SeedSequen
     heart_seed, damage_seed = seed.spawn(2)
     heart, affine = make_heart(heart_seed, size)
     damaged = damage(heart, np.diag(affine)[:3].tolist(), damage_seed, defects, PUBLIC_CARDIAC_CT)
-    _write(truth, _packed(heart, affine))
-    _write(labels, _packed(damaged, affine))
-
-
-def _packed(labels: np.ndarray, affine: np.ndarray) -> bytes:
-    """The bytes of a .nii.gz; no time and no name in the gzip header, so that equal maps give equal bytes."""
-    image = nib.Nifti1Image(labels.astype(np.uint8), affine)
-    image.header.set_xyzt_units("mm")
-    return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
+    write_label_map(truth, heart, affine)
+    write_label_map(labels, damaged, affine)
 
 
 def _write(path: Path, content: bytes) -> None:

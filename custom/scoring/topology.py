@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import cc3d
 import numpy as np
 from jaxtyping import Bool
+
+from ..volumes.components import count
 
 
 def component_count(mask: Bool[np.ndarray, "i j k"]) -> int:
@@ -12,7 +13,4 @@ def component_count(mask: Bool[np.ndarray, "i j k"]) -> int:
 
     Empty: 0. One voxel, a full mask: 1. The volume's border is not wrapped around.
     """
-    if not mask.any():
-        return 0
-    _, count = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=26, return_N=True)
-    return int(count)
+    return count(mask, connectivity=26)

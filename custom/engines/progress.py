@@ -5,35 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from ignite.engine import Engine, Events
-from monai.engines import Evaluator, Trainer
+from monai.engines import Evaluator
 from tqdm import tqdm
 
 from .handlers import loss_of
 
 
-class CaseProgress:
-    """A progress bar over the cases of an evaluator.
+class Bar:
+    """A bar that an engine's end closes, a failing one's too."""
 
-    Args:
-        description: what stands before the bar.
-    """
-
-    def __init__(self, description: str) -> None:
-        self.description = description
-        self.bar: tqdm[Any] | None = None
+    bar: tqdm[Any] | None = None
 
     def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(Events.STARTED, self.open)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.step)
         engine.add_event_handler(Events.COMPLETED, self.close)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self.fail)
-
-    def open(self, engine: Engine) -> None:
-        self.bar = tqdm(total=engine.state.epoch_length, desc=self.description, unit="case")
-
-    def step(self, engine: Engine) -> None:
-        if self.bar is not None:
-            self.bar.update()
 
     def close(self, engine: Engine) -> None:
         if self.bar is not None:
@@ -44,7 +29,30 @@ class CaseProgress:
         raise error
 
 
-class Progress:
+class CaseProgress(Bar):
+    """A progress bar over the cases of an evaluator.
+
+    Args:
+        description: what stands before the bar.
+    """
+
+    def __init__(self, description: str) -> None:
+        self.description = description
+
+    def attach(self, engine: Engine) -> None:
+        super().attach(engine)
+        engine.add_event_handler(Events.STARTED, self.open)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.step)
+
+    def open(self, engine: Engine) -> None:
+        self.bar = tqdm(total=engine.state.epoch_length, desc=self.description, unit="case")
+
+    def step(self, engine: Engine) -> None:
+        if self.bar is not None:
+            self.bar.update()
+
+
+class Progress(Bar):
     """A progress bar over epochs, with the loss and the last validation metric.
 
     Args:
@@ -55,13 +63,11 @@ class Progress:
 
     def __init__(self, description: str, evaluator: Evaluator | None = None, disable: bool = False) -> None:
         self.description, self.evaluator, self.disable = description, evaluator, disable
-        self.bar: tqdm[Any] | None = None
 
-    def attach(self, engine: Trainer) -> None:
+    def attach(self, engine: Engine) -> None:
+        super().attach(engine)
         engine.add_event_handler(Events.EPOCH_STARTED, self.open)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.step)
-        engine.add_event_handler(Events.COMPLETED, self.close)
-        engine.add_event_handler(Events.EXCEPTION_RAISED, self.fail)
 
     def open(self, engine: Engine) -> None:
         if self.bar is None:
@@ -78,11 +84,3 @@ class Progress:
             shown |= {name: f"{value:.4f}" for name, value in self.evaluator.state.metrics.items()}
         self.bar.set_postfix(shown, refresh=False)
         self.bar.update()
-
-    def close(self, engine: Engine) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def fail(self, engine: Engine, error: Exception) -> None:
-        self.close(engine)
-        raise error

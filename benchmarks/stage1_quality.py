@@ -1,8 +1,7 @@
 """Stage 1 beside the smoothers a user would reach for, against a known truth::
 
     python -m benchmarks.stage1_quality --output runs/quality                   # the phantom cohort, 6 cases, 96^3
-    python -m benchmarks.stage1_quality --output runs/hearts --hearts FOLDER    # any folder of label maps, damaged by
-    us
+    python -m benchmarks.stage1_quality --output runs/hearts --hearts FOLDER    # a folder of label maps, damaged here
 
 Trains one field per structure with the structure's own settings (``configs/structures``), writes the masks, and prints
 a table each of Dice, HD95, ASSD and components: the damaged label, every peer, the best peer and ours. A structure that

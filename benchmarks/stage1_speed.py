@@ -3,15 +3,14 @@
     python -m benchmarks.stage1_speed --output runs/speed
 
 Published way (Yang et al., MICCAI 2022, and its successors): every point of the training grid is asked in every step,
-and a
-mask is read from every point of the output grid, chunk by chunk. Parts:
+and a mask is read from every point of the output grid, chunk by chunk. Parts:
 
-reach   CPU seconds until the mean Dice against the known truth reaches the target, same network, same cohort, same
-optimiser; step    seconds a step and peak memory of the 323-channel network at a training resolution of 128^3, and of a
-published step
-        of one case at 64^3;
-dense   CPU seconds to evaluate a 256^3 region, and the Dice between the two masks;
-epoch   peak memory of one epoch over 100 and over 998 cases.
+- ``step``: seconds a step and peak memory of the 323-channel network at a training resolution of 128^3;
+- ``grid_step``: a published step of the same network, one case at 64^3;
+- ``dense``: CPU seconds to evaluate a 256^3 region, and the Dice between the two masks;
+- ``reach``: CPU seconds until the mean Dice against the known truth reaches the target, same network, same cohort, same
+  optimiser; a way that spends its limit first shows a Dice below the target, and the ratio is then a lower bound;
+- ``epoch``: peak memory of one epoch over 100 and over 998 cases.
 
 Ratios are what counts: machines differ. Every part runs in a process of its own with one thread.
 """

@@ -40,7 +40,7 @@ class Commands:
         print(f"{len(paths)} cases in {output}: truth/ and labels/")
 
     def demo(self, output: str = "demo", cases: int = 6, size: int = 96, seed: int = 0) -> None:
-        """Make a phantom cohort, repair three structures of it, print the scores and draw a picture: about 5 minutes.
+        """Make a phantom cohort, repair three structures of it, print the scores and draw a picture: about 3 minutes.
 
         Args:
             output: folder to write.

@@ -63,7 +63,7 @@ class VectorPyramid(nn.Module):
 
 
 class GridPyramid(nn.Module):
-    """A small grid of codes, refined by light convolutions: learns thin vessels several times faster than a vector.
+    """A small grid of codes, refined by light convolutions: follows thin vessels.
 
     Args:
         code_channels: channels of the code grid.
@@ -92,7 +92,7 @@ class GridPyramid(nn.Module):
             ]
         )
 
-        # On a CPU, convolutions of few channels are three times as fast with the channels last.
+        # On a CPU, convolutions of few channels are faster with the channels last.
         self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def forward(self, codes: Tensor) -> list[Tensor]:

@@ -2,9 +2,9 @@
 
     python -m benchmarks.stage1_forms --output runs/forms
 
-LA: the 323-feature network of the sources, the published 163-feature trunk, the structure's own settings. Coronary: the
-structure's own settings under each loss, and no field at all, the damaged label cleaned and bridged. One thread; CPU
-seconds of training beside the Dice. Prints a table and writes OUTPUT/table.md.
+LA: the 323-feature network, the published 163-feature trunk, the structure's own settings. Coronary: the 323-feature
+network with its vector code, the structure's own settings under each loss, and no field at all, the damaged label
+cleaned and bridged. One thread; CPU seconds of training beside the Dice. Prints a table and writes OUTPUT/table.md.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "LA, 323 features, 60 epochs": ("LA", {**WIDE, **AS_SOURCES, "max_epochs": 60}),
     "LA, 163 features, 120 epochs": ("LA", {**PUBLISHED, **AS_SOURCES, "max_epochs": 120}),
     "LA, own settings": ("LA", {}),
+    "Coronary, 323 features, vector code, 60 epochs": (
+        "Coronary",
+        {**WIDE, **AS_SOURCES, "code_side": 0, "max_epochs": 60, "code_learning_rate": 0.002, "loss": "bce_dice"},
+    ),
     "Coronary, bce": ("Coronary", {"loss": "bce"}),
     "Coronary, dice_focal": ("Coronary", {"loss": "dice_focal"}),
     "Coronary, own settings (bce_dice)": ("Coronary", {}),

@@ -8,19 +8,22 @@
 ``points``      where a field is asked during training, and what it should answer
 ``fields``      F(z, p): codes, feature pyramid, point MLP, dense evaluation
 ``objectives``  what training minimises
+``consistency`` masks to one heart: fusion, anatomical rules, bridging, the ledger of changes
 ``scoring``     overlap, surface distance in mm, topology
 ``cohort``      cases on disk, phantoms with known truth, the ways real labels are damaged
 ``engines``     the only room that knows MONAI's engines: handlers, resuming, preflight
-``report``      pictures and the demonstration
+``report``      pictures, the page of before and after
+``pipeline``    what the commands run: plan, repair, score, demonstration
 ``cli``         the ``corfield`` command
 ==============  ==========================================================================
 
 Imports point downwards only::
 
     cli
+    pipeline
     report
     engines
-    points | fields | objectives | scoring | cohort
+    points | fields | objectives | consistency | scoring | cohort
     volumes
     anatomy | space
     errors

@@ -5,9 +5,10 @@ Everything else asks a :class:`StructureTable`; another label set is another tab
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from typing import Any
 
 from .errors import InputError
 
@@ -22,8 +23,15 @@ class Structure:
         rank: its place in fusion; 0 wins over all others (A2.1).
         components: connected components expected in a whole heart (A1.7).
         touches: names of the structures of which it must touch at least one (A2.2); empty: no rule.
+        contact_mm: farthest apart, between nearest voxel centres, that still counts as touching; voxels that share a
+            face, an edge or a corner always touch.
+        contact_bridge_mm: longest gap to what it must touch that is bridged; beyond it the contact is lost.
+        bridge_mm: longest gap between its own fragments that is bridged; 0: none is.
+        speck_mm3: a fragment below this volume is noise: never bridged, never spared.
+        hole_mm3: largest enclosed cavity that is filled (A2.2); a larger one is anatomy.
         color: RGB, 0-255, for pictures.
         thin: whether it is a few voxels wide, so that a cut may split it and a smoother may erase it.
+        barrier: whether no bridge of another structure may pass through it: chambers and great vessels.
     """
 
     index: int
@@ -31,8 +39,14 @@ class Structure:
     rank: int
     components: int
     touches: tuple[str, ...] = ()
+    contact_mm: float = 0.0
+    contact_bridge_mm: float = 0.0
+    bridge_mm: float = 0.0
+    speck_mm3: float = 20.0
+    hole_mm3: float = 2000.0
     color: tuple[int, int, int] = (128, 128, 128)
     thin: bool = False
+    barrier: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,17 +90,48 @@ PUBLIC_CARDIAC_CT = StructureTable(
     "public_cardiac_ct",
     (
         Structure(1, "Myocardium", rank=5, components=1, color=(196, 144, 108)),
-        Structure(2, "LA", rank=3, components=1, color=(232, 120, 88)),
-        Structure(3, "LV", rank=4, components=1, color=(204, 52, 60)),
-        Structure(4, "RA", rank=7, components=1, color=(84, 140, 212)),
-        Structure(5, "RV", rank=8, components=1, color=(48, 88, 172)),
-        Structure(6, "Aorta", rank=6, components=2, color=(224, 60, 124)),
-        Structure(7, "PA", rank=9, components=1, color=(96, 188, 220)),
-        Structure(8, "LAA", rank=1, components=1, touches=("LA",), color=(248, 184, 60), thin=True),
+        Structure(2, "LA", rank=3, components=1, color=(232, 120, 88), barrier=True),
+        Structure(3, "LV", rank=4, components=1, color=(204, 52, 60), barrier=True),
+        Structure(4, "RA", rank=7, components=1, color=(84, 140, 212), barrier=True),
+        Structure(5, "RV", rank=8, components=1, color=(48, 88, 172), barrier=True),
+        Structure(6, "Aorta", rank=6, components=2, color=(224, 60, 124), barrier=True),
+        Structure(7, "PA", rank=9, components=1, color=(96, 188, 220), barrier=True),
         Structure(
-            9, "Coronary", rank=0, components=2, touches=("Myocardium", "Aorta"), color=(252, 236, 92), thin=True
+            8,
+            "LAA",
+            rank=1,
+            components=1,
+            touches=("LA",),
+            contact_bridge_mm=8.0,
+            bridge_mm=8.0,
+            hole_mm3=500.0,
+            color=(248, 184, 60),
+            thin=True,
         ),
-        Structure(10, "PV", rank=2, components=2, touches=("LA",), color=(156, 108, 196), thin=True),
+        Structure(
+            9,
+            "Coronary",
+            rank=0,
+            components=2,
+            touches=("Myocardium", "Aorta"),
+            contact_mm=10.0,
+            bridge_mm=12.0,
+            hole_mm3=50.0,
+            color=(252, 236, 92),
+            thin=True,
+        ),
+        Structure(
+            10,
+            "PV",
+            rank=2,
+            components=2,
+            touches=("LA",),
+            contact_bridge_mm=8.0,
+            bridge_mm=12.0,
+            hole_mm3=200.0,
+            color=(156, 108, 196),
+            thin=True,
+        ),
     ),
 )
 """Public-Cardiac-CT-Dataset's ten structures, in its label convention."""
@@ -94,10 +139,10 @@ PUBLIC_CARDIAC_CT = StructureTable(
 TOTALSEGMENTATOR_HEART = StructureTable(
     "totalsegmentator_heart",
     (
-        Structure(1, "heart_atrium_left", rank=1, components=1, color=(232, 120, 88)),
-        Structure(2, "heart_ventricle_left", rank=2, components=1, color=(204, 52, 60)),
-        Structure(3, "heart_atrium_right", rank=3, components=1, color=(84, 140, 212)),
-        Structure(4, "heart_ventricle_right", rank=4, components=1, color=(48, 88, 172)),
+        Structure(1, "heart_atrium_left", rank=1, components=1, color=(232, 120, 88), barrier=True),
+        Structure(2, "heart_ventricle_left", rank=2, components=1, color=(204, 52, 60), barrier=True),
+        Structure(3, "heart_atrium_right", rank=3, components=1, color=(84, 140, 212), barrier=True),
+        Structure(4, "heart_ventricle_right", rank=4, components=1, color=(48, 88, 172), barrier=True),
         Structure(5, "heart_myocardium", rank=0, components=1, color=(196, 144, 108)),
     ),
 )
@@ -118,3 +163,51 @@ def table(name: str | StructureTable = PUBLIC_CARDIAC_CT.name) -> StructureTable
 def structure_name(structure: str | int, label_table: str = PUBLIC_CARDIAC_CT.name) -> str:
     """The structure's name as the table spells it, from its name in any case or its index."""
     return table(label_table)[structure].name
+
+
+def adjusted(label_table: str | StructureTable, changes: Mapping[str, Mapping[str, Any]]) -> StructureTable:
+    """A table with some fields of some structures replaced, such as ``{"PV": {"components": 4}}``.
+
+    Raises:
+        InputError: an unknown table, structure or field, or a value of another type than the field's.
+    """
+    base = table(label_table)
+    changed = {}
+    for key, values in changes.items():
+        structure = base[key]
+        for field, value in values.items():
+            _check_field(f"table_changes: {structure.name}", field, value)
+        changed[structure.name] = replace(
+            structure, **{field: _stored(field, value) for field, value in values.items()}
+        )
+    return StructureTable(base.name, tuple(changed.get(structure.name, structure) for structure in base))
+
+
+ADJUSTABLE = tuple(field.name for field in fields(Structure) if field.name not in ("index", "name", "color"))
+"""The fields of a structure that a config may set: all that the rules use."""
+
+
+_TEMPLATE = Structure(1, "any", rank=0, components=1)
+
+
+def _check_field(where: str, field: str, value: Any) -> None:
+    if field not in ADJUSTABLE:
+        raise InputError(where, f"the field {field!r}", f"one of {', '.join(ADJUSTABLE)}", "Correct its name.")
+    default = getattr(_TEMPLATE, field)
+    if isinstance(default, tuple):
+        fits = isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+        wanted = "a list of names of structures"
+    elif isinstance(default, bool):
+        fits, wanted = isinstance(value, bool), "true or false"
+    elif isinstance(default, int):
+        fits, wanted = isinstance(value, int) and not isinstance(value, bool) and value >= 0, "a whole number from 0"
+    else:
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+        wanted = "a number from 0"
+    if not fits:
+        raise InputError(f"{where}: {field}", repr(value), wanted, "Correct its value.")
+
+
+def _stored(field: str, value: Any) -> Any:
+    """The value in the field's own type: a config may say 4 for a length of 4.0, or a list for a tuple."""
+    return type(getattr(_TEMPLATE, field))(value)

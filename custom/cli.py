@@ -16,7 +16,7 @@ from . import __version__
 from .cohort.defects import Defects
 from .cohort.make import make_cohort
 from .errors import InputError
-from .report.demo import run_demo
+from .pipeline.demo import run_demo
 
 
 class Commands:

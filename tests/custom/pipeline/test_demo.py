@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from custom.report.demo import run_demo
+from custom.pipeline.demo import run_demo
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from ..cohort.label_maps import read_label_map
 from ..cohort.make import make_cohort
 from ..engines.workflows import bundle_configs, run_bundle
 from ..scoring.scores import ScoreRow, format_table, score_mask, write_scores
-from .before_after import before_after
+from ..report.before_after import before_after
 
 STRUCTURES = ("LA", "LAA", "Coronary")
 

@@ -1,0 +1,1 @@
+"""What the commands run: the plan, the repair of a data set, its scores, the demonstration."""

@@ -84,17 +84,20 @@ class SaveGridd(MapTransform):
         keys: MetaTensors [1, i, j, k].
         folder: made if it is not there.
         dtype: of the file: uint8 for masks, float32 for probabilities.
+        decimals: to which values are rounded; ``None`` leaves them. Random low bits cannot be compressed.
     """
 
-    def __init__(self, keys: KeysCollection, folder: str | Path, dtype: str = "uint8") -> None:
+    def __init__(
+        self, keys: KeysCollection, folder: str | Path, dtype: str = "uint8", decimals: int | None = None
+    ) -> None:
         super().__init__(keys)
-        self.folder, self.dtype = Path(folder), np.dtype(dtype)
+        self.folder, self.dtype, self.decimals = Path(folder), np.dtype(dtype), decimals
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         for key in self.key_iterator(item):
             array = np.asarray(item[key][0])
-            stored = array.astype(self.dtype)
+            stored = (array if self.decimals is None else array.round(self.decimals)).astype(self.dtype)
             write_label_map(self.folder / f"{item['case']}.nii.gz", stored, np.asarray(item[key].affine), self.dtype)
         return item
 

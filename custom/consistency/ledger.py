@@ -6,7 +6,8 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,64 +60,92 @@ class Addition(Change):
 
 KINDS: dict[str, type[Change]] = {"removal": Removal, "addition": Addition}
 
+_REMEDY = "Write it again with `corfield repair`."
+
+_TOO_MUCH = "beyond the last column"
+
 
 def write_ledger(path: Path, changes: Mapping[str, Sequence[Change]]) -> None:
-    """Write the changes of some cases as CSV, whole or not at all; a case without changes has no line."""
+    """Write the changes of some cases as CSV, whole or not at all; a case without changes has no line.
+
+    Volumes are written to a thousandth of a mm3, lengths and places to a hundredth of a mm. Missing folders are made.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(line for case, own in changes.items() for line in _lines(case, own))
+    writer.writerows(_line(case, change) for case, own in changes.items() for change in own)
     _replace(path, text.getvalue())
 
 
 def read_ledger(path: Path) -> dict[str, list[Change]]:
-    """What :func:`write_ledger` wrote, by case.
+    """What :func:`write_ledger` wrote, by case, in its order.
 
     Raises:
-        InputError: no such file, or not a ledger.
+        InputError: no such file, no permission to read it, or not a ledger.
     """
-    remedy = "Write it again with `corfield repair`."
     if not path.is_file():
-        raise InputError(path, "no such file", "a ledger", remedy)
+        raise InputError(path, "no such file", "a ledger", _REMEDY)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, f"a file that cannot be read ({error})", "a ledger", _REMEDY) from error
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey=_TOO_MUCH, strict=True)
     changes: dict[str, list[Change]] = {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
+    try:
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            found = f"the columns {', '.join(reader.fieldnames or ())}"
-            raise InputError(path, found, f"the columns {', '.join(COLUMNS)}", remedy)
-        for number, line in enumerate(reader, start=2):
-            try:
-                changes.setdefault(line["case"], []).append(_change(line))
-            except (KeyError, TypeError, ValueError) as error:
-                raise InputError(path, f"line {number}, which is no change ({error})", "a ledger", remedy) from error
+            found = f"the columns {', '.join(reader.fieldnames or ('none',))}"
+            raise InputError(path, found, f"the columns {', '.join(COLUMNS)}", _REMEDY)
+        for line in reader:
+            changes.setdefault(line["case"], []).append(_change(line))
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            path, f"line {reader.reader.line_num}, which is no change ({error})", "a ledger", _REMEDY
+        ) from error
     return changes
 
 
 def merge_ledgers(folder: Path, path: Path, cases: Sequence[str]) -> dict[str, list[Change]]:
-    """Gather ``FOLDER/CASE.csv`` of these cases, in their order, into one file; all their changes.
+    """Gather ``FOLDER/CASE.csv`` of these cases, in their order, into one file; all their changes, case by case.
 
     Raises:
-        InputError: a case has no ledger.
+        InputError: a case has no ledger, or one that speaks of another case.
     """
-    merged = {case: read_ledger(folder / f"{case}.csv").get(case, []) for case in cases}
+    merged = {}
+    for case in cases:
+        own = folder / f"{case}.csv"
+        changes = read_ledger(own)
+        if others := sorted(set(changes) - {case}):
+            raise InputError(own, f"changes of {', '.join(others)}", f"those of {case} alone", _REMEDY)
+        merged[case] = changes.get(case, [])
     write_ledger(path, merged)
     return merged
 
 
-def _lines(case: str, changes: Sequence[Change]) -> Iterator[dict[str, str]]:
-    for change in changes:
-        kind = next(name for name, kind in KINDS.items() if type(change) is kind)
-        x, y, z = (f"{value:.1f}" for value in change.place_mm)
-        distance = "" if math.isnan(change.distance_mm) else f"{change.distance_mm:.2f}"
-        yield {
-            "case": case, "kind": kind, "rule": change.rule, "structure": change.structure,
-            "component": str(change.component), "before_mm3": f"{change.before_mm3:.1f}",
-            "after_mm3": f"{change.after_mm3:.1f}", "distance_mm": distance, "x_mm": x, "y_mm": y, "z_mm": z,
-            "why": change.why,
-        }  # fmt: skip
+def _line(case: str, change: Change) -> dict[str, str]:
+    kind = {kind: name for name, kind in KINDS.items()}[type(change)]
+    x, y, z = (_number(value, 2) for value in change.place_mm)
+    distance = "" if math.isnan(change.distance_mm) else _number(change.distance_mm, 2)
+    return {
+        "case": case, "kind": kind, "rule": change.rule, "structure": change.structure,
+        "component": str(change.component), "before_mm3": _number(change.before_mm3, 3),
+        "after_mm3": _number(change.after_mm3, 3), "distance_mm": distance, "x_mm": x, "y_mm": y, "z_mm": z,
+        "why": " ".join(change.why.split()),
+    }  # fmt: skip
+
+
+def _number(value: float, digits: int) -> str:
+    """Fixed digits; what rounds to nought has no sign."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _change(line: Mapping[str, str]) -> Change:
+    if _TOO_MUCH in line:
+        raise ValueError("more values than columns")
     return KINDS[line["kind"]](
         rule=line["rule"],
         structure=line["structure"],
@@ -124,20 +153,27 @@ def _change(line: Mapping[str, str]) -> Change:
         before_mm3=float(line["before_mm3"]),
         after_mm3=float(line["after_mm3"]),
         distance_mm=float(line["distance_mm"] or "nan"),
-        why=line["why"],
+        why=_text(line["why"]),
         place_mm=(float(line["x_mm"]), float(line["y_mm"]), float(line["z_mm"])),
     )
 
 
+def _text(value: str | None) -> str:
+    if value is None:
+        raise ValueError("fewer values than columns")
+    return value
+
+
 def _replace(path: Path, text: str) -> None:
     """Write beside the place, then move there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(text, encoding="utf-8")
         os.replace(beside, path)
     except OSError as error:
         found = f"a place that cannot be written ({error.strerror or error})"
         raise InputError(path, found, "a writable file", "Choose another output folder or free some space.") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()

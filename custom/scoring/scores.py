@@ -109,8 +109,13 @@ def score_labels(
 def summarise(rows: Sequence[ScoreRow]) -> dict[str, dict[str, float | int]]:
     """Means per structure in order of appearance, then ``"mean"``: the mean of the structures' means.
 
-    Beside each mean stand ``cases`` and the counts of empties, ``empty_both``, ``empty_prediction`` and
-    ``empty_reference``; every row counts in the means, with the penalty of :func:`score_mask`.
+    A structure absent from a case on both sides says nothing of how good the masks are: it is left out of the means,
+    so that what nobody drew cannot raise them. One absent on one side counts with the penalty of :func:`score_mask`.
+    Beside the means stand ``cases``, ``scored`` (how many rows the means are of) and the counts of empties,
+    ``empty_both``, ``empty_prediction`` and ``empty_reference``.
+
+    A structure absent everywhere has the full marks of :func:`score_mask` and ``scored`` 0; it counts in ``"mean"``
+    only if all are absent.
 
     Raises:
         InputError: there are no rows.
@@ -120,15 +125,17 @@ def summarise(rows: Sequence[ScoreRow]) -> dict[str, dict[str, float | int]]:
     summary: dict[str, dict[str, float | int]] = {}
     for structure in dict.fromkeys(row.structure for row in rows):
         own = [row for row in rows if row.structure == structure]
-        summary[structure] = {name: float(np.mean([getattr(row, name) for row in own])) for name in MEASURES}
-        summary[structure]["cases"] = len(own)
+        scored = [row for row in own if row.empty != "both"]
+        summary[structure] = {name: float(np.mean([getattr(row, name) for row in scored or own])) for name in MEASURES}
+        summary[structure] |= {"cases": len(own), "scored": len(scored)}
         for empty in ("both", "prediction", "reference"):
             summary[structure][f"empty_{empty}"] = sum(row.empty == empty for row in own)
-    structures = list(summary.values())
-    overall = {name: float(np.mean([means[name] for means in structures])) for name in MEASURES}
+    every = list(summary.values())
+    structures = [means for means in every if means["scored"]] or every
+    overall: dict[str, float | int] = {name: float(np.mean([means[name] for means in structures])) for name in MEASURES}
     overall["cases"] = len({row.case for row in rows})
-    for empty in ("both", "prediction", "reference"):
-        overall[f"empty_{empty}"] = sum(means[f"empty_{empty}"] for means in structures)
+    for count in ("scored", "empty_both", "empty_prediction", "empty_reference"):
+        overall[count] = sum(means[count] for means in every)
     return summary | {"mean": overall}
 
 
@@ -147,8 +154,8 @@ def write_scores(rows: Sequence[ScoreRow], folder: Path, stem: str = "scores") -
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     csv_path, json_path = folder / f"{stem}.csv", folder / f"{stem}.json"
-    _replace_text(csv_path, text.getvalue())
-    _replace_text(json_path, json.dumps(summary, indent=2) + "\n")
+    replace_text(csv_path, text.getvalue())
+    replace_text(json_path, json.dumps(summary, indent=2) + "\n")
     return csv_path, json_path
 
 
@@ -161,7 +168,8 @@ def format_table(
         groups: rows by heading, such as ``{"before": ..., "after": ...}``; the first one's structures are the lines.
         measures: names out of :data:`MEASURES`.
 
-    A line's last column counts the masks that are empty on one side only, group by group.
+    A line's last column counts the masks that are empty on one side only, group by group. A structure that is absent
+    everywhere, on both sides, is called absent.
     """
     summaries = {name: summarise(rows) for name, rows in groups.items()}
     header = ["structure"]
@@ -169,21 +177,26 @@ def format_table(
     lines = []
     for structure in next(iter(summaries.values())):
         means = [summary[structure] for summary in summaries.values()]
-        cells = [f"{one[measure]:.3f}" for measure in measures for one in means]
+        cells = [_cell(one, measure) for measure in measures for one in means]
         empties = " / ".join(f"{one['empty_prediction'] + one['empty_reference']:.0f}" for one in means)
         lines.append([structure, *cells, empties])
-    return _markdown([*header, "one empty"], lines)
+    return markdown([*header, "one empty"], lines)
 
 
 def format_comparison(groups: Mapping[str, Sequence[ScoreRow]], measure: str) -> str:
     """Markdown table of one measure: a line per group of rows, a column per structure and one for their mean."""
     summaries = {name: summarise(rows) for name, rows in groups.items()}
     structures = list(next(iter(summaries.values())))
-    lines = [[name, *(f"{one[structure][measure]:.3f}" for structure in structures)] for name, one in summaries.items()]
-    return _markdown([HEADINGS.get(measure, measure), *structures], lines)
+    lines = [[name, *(_cell(one[structure], measure) for structure in structures)] for name, one in summaries.items()]
+    return markdown([HEADINGS.get(measure, measure), *structures], lines)
 
 
-def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def _cell(means: Mapping[str, float | int], measure: str) -> str:
+    return f"{means[measure]:.3f}" if means["scored"] else "absent"
+
+
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A markdown table whose columns line up in a terminal too: the first to the left, the others to the right."""
     widths = [max(len(line[column]) for line in (header, *lines)) for column in range(len(header))]
     text = ""
     for first, *others in (header, ["-" * width for width in widths], *lines):
@@ -200,9 +213,9 @@ def _check_same_grid(found: tuple[int, ...], wanted: tuple[int, ...], spacing_mm
         raise InputError("spacing_mm", repr(spacing_mm), "three positive lengths", "Take them from the image's affine.")
 
 
-def _replace_text(path: Path, text: str) -> None:
-    """Write the text beside its place, then move it there."""
-    beside = path.with_name(f".{path.name}.part")
+def replace_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all: beside its place, then moved there. Raises ``OSError`` as the system does."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         beside.write_text(text, encoding="utf-8")
         os.replace(beside, path)

@@ -110,10 +110,26 @@ def test_the_summary_averages_cases_then_structures_and_counts_empties() -> None
     summary = summarise(ROWS)
     assert list(summary) == ["LV", "LAA", "mean"]
     assert (summary["LV"]["dice"], summary["LV"]["hd95_mm"], summary["LV"]["components"]) == (0.75, 3.0, 2.5)
-    assert (summary["LAA"]["dice"], summary["LAA"]["hd95_mm"]) == (0.5, 10.0)
     assert (summary["LAA"]["empty_prediction"], summary["LAA"]["empty_both"], summary["LV"]["empty_both"]) == (1, 1, 0)
-    assert (summary["mean"]["dice"], summary["mean"]["hd95_mm"]) == (0.625, 6.5)
-    assert (summary["mean"]["cases"], summary["mean"]["empty_prediction"]) == (2, 1)
+    assert (summary["mean"]["dice"], summary["mean"]["hd95_mm"]) == (0.375, 11.5)
+    assert (summary["mean"]["cases"], summary["mean"]["scored"], summary["mean"]["empty_prediction"]) == (2, 3, 1)
+
+
+def test_what_is_absent_on_both_sides_raises_no_mean() -> None:
+    # the lost appendage of case a alone; that of case b was never there
+    summary = summarise(ROWS)
+    assert (summary["LAA"]["dice"], summary["LAA"]["hd95_mm"]) == (0.0, 20.0)
+    assert (summary["LAA"]["cases"], summary["LAA"]["scored"]) == (2, 1)
+
+
+def test_a_structure_absent_everywhere_is_left_out_of_the_last_line() -> None:
+    summary = summarise([row("a", "LV", 0.5), row("a", "PV", 1.0, empty="both")])
+    assert summary["mean"]["dice"] == 0.5
+    assert (summary["PV"]["scored"], summary["mean"]["scored"], summary["mean"]["empty_both"]) == (0, 1, 1)
+
+
+def test_nothing_anywhere_agrees() -> None:
+    assert summarise([row("a", "PV", 1.0, empty="both")])["mean"]["dice"] == 1.0
 
 
 def test_a_structure_scored_in_fewer_cases_weighs_as_much_as_the_others() -> None:
@@ -163,14 +179,20 @@ def test_the_table_sets_groups_side_by_side_and_counts_one_sided_empties() -> No
     assert cells[0] == ["structure", "Dice before", "Dice after", "one empty"]
     assert cells[2:] == [
         ["LV", "0.750", "1.000", "0 / 0"],
-        ["LAA", "0.500", "0.750", "1 / 0"],
-        ["mean", "0.625", "0.875", "1 / 0"],
+        ["LAA", "0.000", "0.750", "1 / 0"],
+        ["mean", "0.375", "0.875", "1 / 0"],
     ]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_the_table_calls_absent_what_is_nowhere() -> None:
+    lines = format_table({"": [row("a", "LV", 0.5), row("a", "PV", 1.0, empty="both")]}, ("dice",)).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[2:] == [["LV", "0.500", "0"], ["PV", "absent", "0"], ["mean", "0.500", "0"]]
 
 
 def test_the_comparison_has_a_line_per_group_and_a_column_per_structure() -> None:
     lines = format_comparison({"before": ROWS, "after": ROWS[:2]}, "hd95_mm").splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[0] == ["HD95 mm", "LV", "LAA", "mean"]
-    assert cells[2:] == [["before", "3.000", "10.000", "6.500"], ["after", "2.000", "20.000", "11.000"]]
+    assert cells[2:] == [["before", "3.000", "20.000", "11.500"], ["after", "2.000", "20.000", "11.000"]]

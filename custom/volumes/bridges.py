@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Shaped
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type
-from scipy.ndimage import distance_transform_edt
-from scipy.spatial import KDTree
 
 from ..anatomy import PUBLIC_CARDIAC_CT, StructureTable, table
 from .components import connected
 from .morphology import foreground_box
+from .tubes import Gap, fragment_end, gaps_between, tube
 
 LOGGER = logging.getLogger(__name__)
-
-TIP_MM = 4.0
-"""How far from the gap a fragment's own course and width are read."""
 
 
 @dataclass(frozen=True)
@@ -66,78 +62,31 @@ def bridge(
     if len(large) <= components:
         return joined, []
     voxels = {part: np.argwhere(labels == part) * spacing for part in large}
-    half_widths_mm = distance_transform_edt(np.pad(crop, 1), sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
     bridges = []
-    for length_mm, one, other in _shortest_gaps(voxels, components, reach_mm):
-        ends = [_end(voxels[part], tip, half_widths_mm, spacing) for part, tip in (one, other)]
-        added = _tube(crop.shape, spacing, *ends) & ~crop
+    for gap in _forest(gaps_between(voxels, reach_mm, loose=large), large, components):
+        one, other = (
+            fragment_end(voxels[part], tip, spacing)
+            for part, tip in ((gap.one, gap.one_tip_mm), (gap.other, gap.other_tip_mm))
+        )
+        course = np.stack([one.middle_mm, other.middle_mm])
+        added = tube(crop.shape, spacing, course, one.radius_mm, other.radius_mm) & ~crop
         crop |= added
-        bridges.append(Bridge(length_mm, float(added.sum() * spacing.prod())))
+        bridges.append(Bridge(gap.length_mm, float(added.sum() * spacing.prod())))
     joined = joined.copy()
     joined[box] = crop
     return joined, bridges
 
 
-Tip = tuple[int, Float[np.ndarray, "3"]]
-
-
-def _shortest_gaps(
-    voxels: dict[int, Float[np.ndarray, "n 3"]], components: int, reach_mm: float
-) -> list[tuple[float, Tip, Tip]]:
-    """Kruskal's forest over the fragments: gaps by length, until ``components`` groups are left."""
-    trees = {part: KDTree(places) for part, places in voxels.items()}
-    parts, gaps = sorted(voxels), []
-    for at, one in enumerate(parts):
-        for other in parts[at + 1 :]:
-            distances, nearest = trees[one].query(voxels[other], distance_upper_bound=reach_mm)
-            place = int(distances.argmin())
-            if np.isfinite(distances[place]):
-                tips = voxels[one][nearest[place]], voxels[other][place]
-                gaps.append((float(distances[place]), (one, tips[0]), (other, tips[1])))
+def _forest(gaps: Sequence[Gap], parts: Sequence[int], components: int) -> list[Gap]:
+    """Kruskal's forest over the fragments: the shortest gaps that join two groups, until ``components`` are left."""
     group = {part: part for part in parts}
     chosen = []
-    for gap in sorted(gaps, key=lambda gap: (gap[0], gap[1][0], gap[2][0])):
-        one, other = group[gap[1][0]], group[gap[2][0]]
+    for gap in gaps:
+        one, other = group[gap.one], group[gap.other]
         if one != other and len(set(group.values())) > components:
             group = {part: one if leader == other else leader for part, leader in group.items()}
             chosen.append(gap)
     return chosen
-
-
-def _end(
-    places_mm: Float[np.ndarray, "n 3"],
-    tip_mm: Float[np.ndarray, "3"],
-    half_widths_mm: Float[np.ndarray, "i j k"],
-    spacing_mm: Float[np.ndarray, "3"],
-) -> tuple[Float[np.ndarray, "3"], float]:
-    """The middle and the radius, in mm, of a fragment's end around ``tip_mm``."""
-    near = places_mm[np.linalg.norm(places_mm - tip_mm, axis=1) <= TIP_MM]
-    index: Int[np.ndarray, "n 3"] = np.rint(near / spacing_mm).astype(int)
-    widths = half_widths_mm[tuple(index.T)]
-    middle = np.average(near, axis=0, weights=widths)
-    return middle, float(widths.max() - spacing_mm.min() / 4)
-
-
-def _tube(
-    shape: tuple[int, ...],
-    spacing_mm: Float[np.ndarray, "3"],
-    one: tuple[Float[np.ndarray, "3"], float],
-    other: tuple[Float[np.ndarray, "3"], float],
-) -> Bool[np.ndarray, "i j k"]:
-    """The voxels within a tapering radius of the line between two ends."""
-    (start, first_mm), (stop, last_mm) = one, other
-    reach = max(first_mm, last_mm) + spacing_mm.max()
-    low = np.maximum(np.floor((np.minimum(start, stop) - reach) / spacing_mm), 0).astype(int)
-    high = np.minimum(np.ceil((np.maximum(start, stop) + reach) / spacing_mm), np.asarray(shape) - 1).astype(int)
-    grid = np.stack(np.meshgrid(*[np.arange(a, b + 1) for a, b in zip(low, high, strict=True)], indexing="ij"), -1)
-    along = stop - start
-    share = np.clip((grid * spacing_mm - start) @ along / max(float(along @ along), 1e-9), 0, 1)
-    distance = np.linalg.norm(grid * spacing_mm - (start + share[..., None] * along), axis=-1)
-    # Half a voxel's diagonal at least, or a line could slip between the voxel centres.
-    radius = np.maximum(first_mm + share * (last_mm - first_mm), np.linalg.norm(spacing_mm) / 2)
-    tube = np.zeros(shape, dtype=bool)
-    tube[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))] = distance <= radius
-    return tube
 
 
 class BridgeFragmentsd(MapTransform):

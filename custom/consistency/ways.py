@@ -1,0 +1,185 @@
+"""The way across a gap: where it may lead, what it costs, and the voxels it fills."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped, UInt8
+from scipy.ndimage import distance_transform_edt, uniform_filter1d
+from skimage.graph import MCP_Geometric
+
+from ..anatomy import Structure, StructureTable
+from ..volumes.components import connected
+from ..volumes.morphology import Box
+from ..volumes.tubes import TIP_MM, Gap, Points, fragment_end, tube
+
+OWN_COST = 0.2
+"""Of a mm inside the structure itself, where background costs 1: a way keeps to what is there."""
+
+YIELDING_COST = 3.0
+"""Of a mm through another structure that gives way, the myocardium: a vessel goes round rather than through."""
+
+CERTAIN_DISCOUNT = 0.9
+"""What a probability of 1 takes off the cost."""
+
+STRAIGHT_ENOUGH = 1.1
+"""A straight line is taken if it costs no more than this times the cheapest way, which the grid makes jagged."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """Where a bridge of one structure may lead.
+
+    Attributes:
+        own: the structure's voxels.
+        open: what a bridge may replace: background, and what is neither thin nor a barrier.
+        cost: of a mm, -1 where no way leads.
+        spacing_mm: voxel size along i, j, k.
+    """
+
+    own: Bool[np.ndarray, "i j k"]
+    open: Bool[np.ndarray, "i j k"]
+    cost: Float[np.ndarray, "i j k"]
+    spacing_mm: tuple[float, float, float]
+
+    @classmethod
+    def of(
+        cls,
+        labels: UInt8[np.ndarray, "i j k"],
+        structure: Structure,
+        label_table: StructureTable,
+        spacing_mm: tuple[float, float, float],
+        probability: Shaped[np.ndarray, "i j k"] | None,
+    ) -> Ground:
+        """The ground of a structure in a label map; with a probability, ways follow it."""
+        price = np.full(256, -1.0, dtype=np.float32)
+        price[0] = 1.0
+        for other in label_table:
+            if not (other.barrier or other.thin):
+                price[other.index] = YIELDING_COST
+        cost = price[labels]
+        allowed = cost > 0
+        own = labels == structure.index
+        cost[own] = OWN_COST
+        if probability is not None:
+            cost = np.where(cost > 0, cost * (1.0 - CERTAIN_DISCOUNT * np.clip(probability, 0.0, 1.0)), cost)
+        return cls(own, allowed, cost.astype(np.float32), spacing_mm)
+
+    def within(self, box: Box) -> Ground:
+        """The part of it inside a box."""
+        return Ground(self.own[box], self.open[box], self.cost[box], self.spacing_mm)
+
+
+def grown(box: Box, by_voxels: int | Sequence[int], shape: Sequence[int]) -> Box:
+    """A box larger by some voxels on every side, cut at the volume's edge."""
+    reach = np.broadcast_to(by_voxels, (3,))
+    i, j, k = (
+        slice(max(part.start - int(by), 0), min(part.stop + int(by), size))
+        for part, by, size in zip(box, reach, shape, strict=True)
+    )
+    return i, j, k
+
+
+def led_between(ground: Ground, gap: Gap, limit_mm: float) -> Bool[np.ndarray, "i j k"] | None:
+    """The voxels of a tube along the cheapest way from one fragment's end to the other's, its radius tapering.
+
+    None if every way outside of the fragments is longer than ``limit_mm`` or leads through a barrier.
+    """
+    spacing = np.asarray(ground.spacing_mm)
+    tips = np.rint(np.stack([gap.one_tip_mm, gap.other_tip_mm]) / spacing).astype(int)
+    tight = tuple(slice(int(low), int(high) + 1) for low, high in zip(tips.min(axis=0), tips.max(axis=0), strict=True))
+    reach = np.ceil((limit_mm / 2 + TIP_MM) / spacing).astype(int)
+    box = grown((tight[0], tight[1], tight[2]), reach.tolist(), ground.own.shape)
+    part = ground.within(box)
+    start = np.array([side.start for side in box])
+    numbers, _ = connected(part.own, connectivity=26)
+    ends = []
+    for tip in tips - start:
+        places_mm = np.argwhere(numbers == numbers[tuple(tip)]) * spacing
+        ends.append(fragment_end(places_mm, tip * spacing, spacing))
+    course = _course(part, ends[0].middle_mm, ends[1].middle_mm, limit_mm)
+    if course is None:
+        return None
+    filled = tube(part.own.shape, spacing, course, ends[0].radius_mm, ends[1].radius_mm) & part.open & ~part.own
+    return _if_joined(ground, filled, box, *(tips - start))
+
+
+def _course(part: Ground, one_mm: Points, other_mm: Points, limit_mm: float) -> Points | None:
+    """The cheapest way between two points, straight where that costs little more; None if it is too long."""
+    spacing = np.asarray(part.spacing_mm)
+    start, stop = (tuple(np.rint(place / spacing).astype(int).tolist()) for place in (one_mm, other_mm))
+    if part.cost[start] < 0 or part.cost[stop] < 0:
+        return None
+    search = MCP_Geometric(part.cost, sampling=part.spacing_mm)
+    costs, _ = search.find_costs([start], [stop])
+    if not np.isfinite(costs[stop]):
+        return None
+    straight = np.stack([one_mm, other_mm])
+    if _cost_along(part, straight) <= STRAIGHT_ENOUGH * float(costs[stop]):
+        return straight
+    way = np.asarray(search.traceback(stop), dtype=np.float64)
+    steps_mm = np.linalg.norm(np.diff(way, axis=0) * spacing, axis=1)
+    outside = ~part.own[tuple(way[1:].astype(int).T)]
+    if steps_mm[outside].sum() > limit_mm:
+        return None
+    smooth = uniform_filter1d(way * spacing, size=3, axis=0, mode="nearest")
+    return np.concatenate([one_mm[None], smooth[1:-1], other_mm[None]])
+
+
+def _cost_along(part: Ground, line_mm: Float[np.ndarray, "2 3"]) -> float:
+    """The cost of a straight line, infinite through a barrier."""
+    length_mm = float(np.linalg.norm(line_mm[1] - line_mm[0]))
+    share = np.linspace(0, 1, max(2 * math.ceil(length_mm / min(part.spacing_mm)), 2))[:, None]
+    places = np.rint((line_mm[0] + share * (line_mm[1] - line_mm[0])) / np.asarray(part.spacing_mm)).astype(int)
+    costs = part.cost[tuple(places.T)]
+    return math.inf if (costs < 0).any() else float(costs.mean()) * length_mm
+
+
+def filled_between(
+    ground: Ground,
+    piece: Bool[np.ndarray, "i j k"],
+    parent: Bool[np.ndarray, "i j k"],
+    box: Box,
+    gap_mm: float,
+) -> Bool[np.ndarray, "i j k"] | None:
+    """The voxels between a piece and its parent: those whose distances to both add up to hardly more than the gap.
+
+    Where two faces were torn apart, all that lies between them is filled; where two points face each other, a waist.
+    None if what may be filled does not join them.
+    """
+    spacing = ground.spacing_mm
+    around = grown(box, [math.ceil(gap_mm / step) + 1 for step in spacing], parent.shape)
+    part, own, other = ground.within(around), piece[around], parent[around]
+    to_piece = distance_transform_edt(~own, sampling=spacing)
+    to_parent = distance_transform_edt(~other, sampling=spacing)
+    filled = (to_piece + to_parent <= gap_mm + SLACK_VOXELS * max(spacing)) & part.open & ~own & ~other
+    nearest = np.unravel_index(int(np.where(own, to_parent, np.inf).argmin()), own.shape)
+    across = np.unravel_index(int(np.where(other, to_piece, np.inf).argmin()), own.shape)
+    joint = Ground(own | other, part.open, part.cost, spacing)
+    return _if_joined(ground, filled, around, np.asarray(nearest), np.asarray(across), joint.own)
+
+
+SLACK_VOXELS = 1.0
+"""How much longer than the gap a way may be and still be filled, in voxels."""
+
+
+def _if_joined(
+    ground: Ground,
+    filled: Bool[np.ndarray, "a b c"],
+    box: Box,
+    one: Shaped[np.ndarray, "3"],
+    other: Shaped[np.ndarray, "3"],
+    solid: Bool[np.ndarray, "a b c"] | None = None,
+) -> Bool[np.ndarray, "i j k"] | None:
+    """What was filled, on the whole grid, if it joins the two voxels; only what hangs together with them."""
+    own = ground.own[box] if solid is None else solid
+    numbers, _ = connected(own | filled, connectivity=26)
+    joint = numbers[tuple(one)]
+    if not filled.any() or joint == 0 or numbers[tuple(other)] != joint:
+        return None
+    whole = np.zeros(ground.own.shape, dtype=bool)
+    whole[box] = filled & (numbers == joint)
+    return whole

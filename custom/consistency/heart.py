@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Integer, Shaped, UInt8
 from nibabel.affines import apply_affine
 
+from ..anatomy import StructureTable
+from ..errors import InputError
 from ..volumes.morphology import Box
 from .ledger import Change
 
@@ -61,6 +63,7 @@ class Piece:
 
     Attributes:
         number: its voxels' value in :attr:`Pieces.numbers`.
+        index: its structure's.
         rank: its place in its structure by size, the largest being 1; of equals the first in raster order.
         voxels: how many.
         box: the smallest that holds it.
@@ -68,6 +71,7 @@ class Piece:
     """
 
     number: int
+    index: int
     rank: int
     voxels: int
     box: Box
@@ -100,24 +104,19 @@ def find_pieces(labels: UInt8[np.ndarray, "i j k"]) -> Pieces:
     for number in range(1, found + 1):
         box = statistics["bounding_boxes"][number]
         first = np.argwhere(numbers[box][:1] == number)[0]
-        label = int(labels[box][tuple(first)])
-        by_label.setdefault(label, []).append((-int(statistics["voxel_counts"][number]), number))
-    return Pieces(
-        numbers,
-        {
-            label: tuple(
-                Piece(
-                    number,
-                    rank,
-                    -size,
-                    statistics["bounding_boxes"][number],
-                    tuple(float(value) for value in statistics["centroids"][number]),  # type: ignore[arg-type]
-                )
-                for rank, (size, number) in enumerate(sorted(sizes), start=1)
-            )
-            for label, sizes in by_label.items()
-        },
-    )
+        sizes = by_label.setdefault(int(labels[box][tuple(first)]), [])
+        sizes.append((-int(statistics["voxel_counts"][number]), number))
+    of = {
+        index: tuple(_piece(statistics, number, index, rank) for rank, (_, number) in enumerate(sorted(sizes), start=1))
+        for index, sizes in by_label.items()
+    }
+    return Pieces(numbers, of)
+
+
+def _piece(statistics: Any, number: int, index: int, rank: int) -> Piece:
+    i, j, k = (float(value) for value in statistics["centroids"][number])
+    voxels = int(statistics["voxel_counts"][number])
+    return Piece(number, index, rank, voxels, statistics["bounding_boxes"][number], (i, j, k))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,3 +143,40 @@ class Heart:
     @property
     def voxel_mm3(self) -> float:
         return float(np.prod(self.spacing_mm))
+
+
+RULES = (
+    "give_back_severed",
+    "bridge_gaps",
+    "drop_crumbs",
+    "fill_holes",
+    "drop_detached",
+    "keep_expected",
+)
+"""Every rule, in the order in which they run: what is cut is joined before anything is taken away."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a config may decide; all limits stand in the structure table.
+
+    Attributes:
+        strict_components: keep exactly the number of components the table expects (A1.7), however large the next.
+        spare_fraction: otherwise the share of its structure's largest from which one more component may stay.
+        rules: the names of the rules that run; their order is always that of :data:`RULES`.
+    """
+
+    strict_components: bool = False
+    spare_fraction: float = 0.1
+    rules: tuple[str, ...] = RULES
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.rules) - set(RULES))
+        if unknown:
+            raise InputError("rules", ", ".join(unknown), f"names among {', '.join(RULES)}", "Correct the names.")
+        if not 0 <= self.spare_fraction <= 1:
+            raise InputError("spare_fraction", repr(self.spare_fraction), "a share from 0 to 1", "0.1 is usual.")
+
+
+Rule = Callable[[Heart, StructureTable, Settings], tuple[Any, list[Draft]]]
+"""A rule: from a heart, the table and the settings to the new label map [i, j, k] and what was done."""

@@ -8,20 +8,16 @@ myocardium and none closes the myocardium: an open ventricle stays open.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import cc3d
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import distance_transform_edt
-from scipy.spatial import KDTree
 
 from ..anatomy import Structure, StructureTable
 from ..volumes.contacts import touches
-from ..volumes.morphology import Box, erode
 from .heart import Draft, Heart, Piece, Settings
-from .ledger import Addition, Removal
+from .ledger import Addition
+from .taking import Done, cut_faces, encloser, grown, note, taken_away
 
 HOLE_SHARE = 0.8
 """A cavity with this share of its faces on one structure lies in it."""
@@ -31,8 +27,6 @@ WALL_MM = 2.0
 
 LARGE_SPECKS = 10
 """From this many times ``speck_mm3`` a component is no short piece (A2.2)."""
-
-Done = tuple[UInt8[np.ndarray, "i j k"], list[Draft]]
 
 
 def drop_crumbs(heart: Heart, label_table: StructureTable, settings: Settings) -> Done:
@@ -46,7 +40,7 @@ def drop_crumbs(heart: Heart, label_table: StructureTable, settings: Settings) -
         for piece in heart.pieces.of.get(structure.index, ())[kept:]:
             if piece.voxels * heart.voxel_mm3 < structure.speck_mm3:
                 gone[piece] = f"below {structure.speck_mm3:g} mm3"
-    return _taken_away(heart, label_table, gone, "drop_crumbs")
+    return taken_away(heart, label_table, gone, "drop_crumbs")
 
 
 def fill_holes(heart: Heart, label_table: StructureTable, settings: Settings) -> Done:
@@ -69,9 +63,9 @@ def fill_holes(heart: Heart, label_table: StructureTable, settings: Settings) ->
         volume_mm3 = float(statistics["voxel_counts"][number]) * heart.voxel_mm3
         if number == numbers[0, 0, 0] or volume_mm3 > largest_mm3:
             continue
-        box = _grown(statistics["bounding_boxes"][number], (1, 1, 1), framed.shape)
+        box = grown(statistics["bounding_boxes"][number], (1, 1, 1), framed.shape)
         inside = numbers[box] == number
-        index, share = _encloser(framed[box], inside)
+        index, share = encloser(framed[box], inside)
         if index not in label_table.indices or volume_mm3 > label_table[index].hole_mm3:
             continue
         if share < HOLE_SHARE and distance_transform_edt(inside, sampling=heart.spacing_mm).max() < WALL_MM:
@@ -103,10 +97,10 @@ def drop_detached(heart: Heart, label_table: StructureTable, settings: Settings)
         for piece in detached:
             reason = _spared_detached(heart, piece, structure, label_table)
             if reason:
-                notes.append(_note(heart, "drop_detached", structure, piece, reason))
+                notes.append(note(heart, "drop_detached", structure, piece, reason))
             else:
                 gone[piece] = f"touches no {' or '.join(present)}"
-    labels, drafts = _taken_away(heart, label_table, gone, "drop_detached")
+    labels, drafts = taken_away(heart, label_table, gone, "drop_detached")
     return labels, drafts + notes
 
 
@@ -125,29 +119,26 @@ def keep_expected(heart: Heart, label_table: StructureTable, settings: Settings)
     notes = []
     for structure in label_table:
         pieces = heart.pieces.of.get(structure.index, ())
-        for piece in pieces if settings.strict_components else pieces[1:]:
+        for piece in pieces[structure.components :] if settings.strict_components else pieces[1:]:
             share = piece.voxels / pieces[0].voxels
-            beyond = piece.rank > structure.components
             size = f"{share:.2g} of the largest"
             if settings.strict_components:
-                reason = ""
+                gone[piece] = f"beyond the {structure.components} strictly expected, {size}"
+            elif piece.rank <= structure.components:
+                if _is_stray(heart, piece, structure) and share < settings.spare_fraction:
+                    gone[piece] = f"{size}, not cut by the field of view"
+            elif reason := _spared_extra(heart, piece, structure, label_table, share >= settings.spare_fraction):
+                notes.append(note(heart, "keep_expected", structure, piece, f"{size}, {reason}"))
             else:
-                reason = _spared_extra(heart, piece, structure, label_table, share >= settings.spare_fraction)
-            if beyond and reason:
-                notes.append(_note(heart, "keep_expected", structure, piece, f"{size}, {reason}"))
-            elif beyond:
-                strictly = "strictly " if settings.strict_components else ""
-                gone[piece] = f"beyond the {structure.components} {strictly}expected, {size}"
-            elif not (reason or settings.strict_components or structure.touches or structure.thin):
-                gone[piece] = f"{size}, not cut by the field of view"
-    labels, drafts = _taken_away(heart, label_table, gone, "keep_expected")
+                gone[piece] = f"beyond the {structure.components} expected, {size}"
+    labels, drafts = taken_away(heart, label_table, gone, "keep_expected")
     return labels, drafts + notes
 
 
 def _attached(heart: Heart, piece: Piece, structure: Structure, label_table: StructureTable) -> bool:
     """Whether the piece touches any of what its structure must touch."""
     reach = [max(math.ceil(structure.contact_mm / step), 1) for step in heart.spacing_mm]
-    box = _grown(piece.box, reach, heart.labels.shape)
+    box = grown(piece.box, reach, heart.labels.shape)
     targets = [label_table[name].index for name in structure.touches]
     target = np.isin(heart.labels[box], targets)
     return touches(heart.pieces.mask(piece, box), target, heart.spacing_mm, structure.contact_mm)
@@ -156,9 +147,9 @@ def _attached(heart: Heart, piece: Piece, structure: Structure, label_table: Str
 def _spared_detached(heart: Heart, piece: Piece, structure: Structure, label_table: StructureTable) -> str:
     """Why a piece that touches nothing of what it must stays all the same; empty if it does not."""
     volume_mm3 = piece.voxels * heart.voxel_mm3
-    cut = _cut_faces(piece.box, heart.labels.shape)
+    cut = cut_faces(piece.box, heart.labels.shape)
     parents = [part for name in structure.touches for part in heart.pieces.of.get(label_table[name].index, ())]
-    if volume_mm3 >= structure.speck_mm3 and any(cut & _cut_faces(part.box, heart.labels.shape) for part in parents):
+    if volume_mm3 >= structure.speck_mm3 and any(cut & cut_faces(part.box, heart.labels.shape) for part in parents):
         return f"the field of view cuts it and {' or '.join(structure.touches)}"
     large = volume_mm3 >= LARGE_SPECKS * structure.speck_mm3 and piece.rank <= structure.components
     if structure.contact_mm > 0 and large:
@@ -166,12 +157,17 @@ def _spared_detached(heart: Heart, piece: Piece, structure: Structure, label_tab
     return ""
 
 
+def _is_stray(heart: Heart, piece: Piece, structure: Structure) -> bool:
+    """Whether nothing explains why a piece beside the largest is apart from it."""
+    return not (structure.touches or structure.thin or cut_faces(piece.box, heart.labels.shape))
+
+
 def _spared_extra(
     heart: Heart, piece: Piece, structure: Structure, label_table: StructureTable, large_share: bool
 ) -> str:
-    """Why a piece beyond the largest is plausible; empty if it is not."""
+    """Why a piece beyond the expected number is plausible; empty if it is not."""
     volume_mm3 = piece.voxels * heart.voxel_mm3
-    cut = bool(_cut_faces(piece.box, heart.labels.shape))
+    cut = bool(cut_faces(piece.box, heart.labels.shape))
     if cut and (large_share or volume_mm3 >= LARGE_SPECKS * structure.speck_mm3):
         return "cut by the field of view"
     if not large_share:
@@ -194,91 +190,4 @@ def _filled(structure: Structure, volume_mm3: float, place_ijk: tuple[float, flo
         distance_mm=math.nan,
         why="a hole it encloses",
         place_ijk=place_ijk,
-    )
-
-
-def _cut_faces(box: Box, shape: Sequence[int]) -> frozenset[tuple[int, str]]:
-    """The outer faces of the volume that a box reaches."""
-    low = {(axis, "low") for axis, part in enumerate(box) if part.start == 0}
-    high = {(axis, "high") for axis, part in enumerate(box) if part.stop == shape[axis]}
-    return frozenset(low | high)
-
-
-def _grown(box: Box, by: Iterable[int], shape: Sequence[int]) -> Box:
-    """A box larger by some voxels on every side, cut at the volume's edge."""
-    i, j, k = (
-        slice(max(part.start - reach, 0), min(part.stop + reach, size))
-        for part, reach, size in zip(box, by, shape, strict=True)
-    )
-    return i, j, k
-
-
-def _encloser(labels: UInt8[np.ndarray, "i j k"], inside: Bool[np.ndarray, "i j k"]) -> tuple[int, float]:
-    """The label behind more than half of a region's faces, 0 if there is none, and the largest share of any label.
-
-    Outside the array all is 0.
-    """
-    framed, region = np.pad(labels, 1), np.pad(inside, 1)
-    counts = np.zeros(256, dtype=np.int64)
-    for axis in range(3):
-        first, second = np.moveaxis(region, axis, 0)[:-1], np.moveaxis(region, axis, 0)[1:]
-        values = np.moveaxis(framed, axis, 0)
-        counts += np.bincount(values[1:][first & ~second], minlength=256)
-        counts += np.bincount(values[:-1][second & ~first], minlength=256)
-    most = int(counts.argmax())
-    share = float(counts[most] / counts.sum())
-    return (most if share > 0.5 else 0), share
-
-
-def _taken_away(heart: Heart, label_table: StructureTable, gone: Mapping[Piece, str], rule: str) -> Done:
-    """The map without some pieces: each becomes what encloses it, else background."""
-    if not gone:
-        return heart.labels, []
-    labels, drafts = heart.labels.copy(), []
-    for piece, distance_mm in _distances_mm(heart, gone).items():
-        box = _grown(piece.box, (1, 1, 1), labels.shape)
-        inside = heart.pieces.mask(piece, box)
-        index, _ = _encloser(labels[box], inside)
-        known = index in label_table.indices
-        labels[box][inside] = index if known else 0
-        why = gone[piece] + (f"; became {label_table[index].name}, which encloses it" if known else "")
-        draft = _note(heart, rule, label_table[piece.index], piece, why)
-        drafts.append(replace(draft, after_mm3=0.0, distance_mm=distance_mm))
-    return labels, drafts
-
-
-def _distances_mm(heart: Heart, gone: Collection[Piece]) -> dict[Piece, float]:
-    """From each piece to the nearest of its structure that stays, between voxel centres; NaN if none stays."""
-    trees: dict[int, KDTree | None] = {}
-    for index in {piece.index for piece in gone}:
-        stay = [piece for piece in heart.pieces.of[index] if piece not in gone]
-        places = [_outline_mm(heart, piece) for piece in stay]
-        trees[index] = KDTree(np.concatenate(places)) if places else None
-    distances = {}
-    for piece in gone:
-        tree = trees[piece.index]
-        distances[piece] = float(tree.query(_outline_mm(heart, piece))[0].min()) if tree else math.nan
-    return distances
-
-
-def _outline_mm(heart: Heart, piece: Piece) -> Float[np.ndarray, "n 3"]:
-    """Its voxels with a free face: the nearest to anything else are among them."""
-    inside = np.pad(heart.pieces.mask(piece, piece.box), 1)
-    start = np.array([part.start - 1 for part in piece.box])
-    return (np.argwhere(inside & ~erode(inside, 1)) + start) * np.asarray(heart.spacing_mm)
-
-
-def _note(heart: Heart, rule: str, structure: Structure, piece: Piece, why: str) -> Draft:
-    """Says that a rule has looked at a piece and left it as it is."""
-    volume_mm3 = piece.voxels * heart.voxel_mm3
-    return Draft(
-        kind=Removal,
-        rule=rule,
-        structure=structure.name,
-        component=piece.rank,
-        before_mm3=volume_mm3,
-        after_mm3=volume_mm3,
-        distance_mm=math.nan,
-        why=why,
-        place_ijk=piece.middle_ijk,
     )

@@ -29,7 +29,7 @@ def dice(prediction: Bool[np.ndarray, "i j k"], reference: Bool[np.ndarray, "i j
     special case.
     """
     total = np.count_nonzero(prediction) + np.count_nonzero(reference)
-    return 2.0 * np.count_nonzero(prediction & reference) / total if total else 1.0
+    return float(2.0 * np.count_nonzero(prediction & reference) / total) if total else 1.0
 
 
 def volume_mm3(mask: Bool[np.ndarray, "i j k"], spacing_mm: tuple[float, float, float]) -> float:

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from ..anatomy import StructureTable
 from ..errors import InputError
 from .overlap import Empty, crop_to_union, dice, volume_mm3, which_empty
 from .surface import surface_scores
+from .tables import markdown, replace_text
 from .topology import component_count
 
 
@@ -74,7 +74,7 @@ def score_mask(
     Raises:
         InputError: the grids differ, or the spacing is not three positive lengths.
     """
-    _check_same_grid(prediction.shape, reference.shape, spacing_mm)
+    check_same_grid(prediction.shape, reference.shape, spacing_mm)
     surface = surface_scores(prediction, reference, spacing_mm, tolerance_mm)
     found, wanted = crop_to_union(prediction, reference)
     return MaskScore(
@@ -195,29 +195,10 @@ def _cell(means: Mapping[str, float | int], measure: str) -> str:
     return f"{means[measure]:.3f}" if means["scored"] else "absent"
 
 
-def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A markdown table whose columns line up in a terminal too: the first to the left, the others to the right."""
-    widths = [max(len(line[column]) for line in (header, *lines)) for column in range(len(header))]
-    text = ""
-    for first, *others in (header, ["-" * width for width in widths], *lines):
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
-        text += f"| {' | '.join(cells)} |\n"
-    return text
-
-
-def _check_same_grid(found: tuple[int, ...], wanted: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> None:
+def check_same_grid(found: tuple[int, ...], wanted: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> None:
+    """Refuse shapes that differ or are not 3-D, and a spacing that is not three positive lengths: ``InputError``."""
     if found != wanted or len(found) != 3:
         remedy = "Resample the prediction to the reference, nearest neighbour."
         raise InputError("prediction", f"a grid of {found}", f"the reference's 3-D grid {wanted}", remedy)
     if not all(math.isfinite(step) and step > 0 for step in spacing_mm):
         raise InputError("spacing_mm", repr(spacing_mm), "three positive lengths", "Take them from the image's affine.")
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all: beside its place, then moved there. Raises ``OSError`` as the system does."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

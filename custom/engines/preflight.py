@@ -59,23 +59,31 @@ def declared_settings(configs: Path) -> dict[str, set[str]]:
     return {str(path.relative_to(configs)): set(setting_paths(json.loads(path.read_text()))) for path in paths}
 
 
+def free_settings(configs: Path) -> set[str]:
+    """The settings that the JSON configs in a folder and below declare as an empty object: the user names its keys."""
+    paths = [path for path in configs.rglob("*.json") if path.name != "metadata.json"]
+    return {key for path in paths for key, value in json.loads(path.read_text()).items() if value == {}}
+
+
 def check_keys(config: Mapping[str, Any], configs: Path) -> None:
     """Refuse a key that no config of the run declares and nothing refers to.
 
     MONAI does not say which configs a run was made of. One counts as used if all its keys are in the merged ``config``,
-    as those of the used ones are.
+    as those of the used ones are. What stands inside a setting that is declared as an empty object is not judged here.
 
     Raises:
         InputError: naming the nearest declared key, or the configs that it is a setting of.
     """
     declared, text = declared_settings(configs), json.dumps(config, default=str)
     used = [keys for keys in declared.values() if {key.split("::")[0] for key in keys} <= set(config)]
-    known = set().union(*used)
+    known, unjudged = set().union(*used), set(MONAI_KEYS)
+    unjudged |= known & free_settings(configs)
     for key in sorted(set(setting_paths(config)) - known):
         above = key.split("::")
         paths = {"::".join(above[: depth + 1]) for depth in range(len(above))} - known
-        if above[0] not in MONAI_KEYS and not any(re.search(rf"[@%]{re.escape(path)}(?!\w)", text) for path in paths):
-            raise unknown_setting(key, declared, {name for name in known if not isinstance(config.get(name), dict)})
+        if above[0] not in unjudged and not any(re.search(rf"[@%]{re.escape(path)}(?!\w)", text) for path in paths):
+            plain = {name for name in known if name in unjudged or not isinstance(config.get(name), dict)}
+            raise unknown_setting(key, declared, plain)
 
 
 def unknown_setting(key: str, declared: Mapping[str, set[str]], known: set[str]) -> InputError:
@@ -116,9 +124,13 @@ def check_writable(folder: Path) -> None:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The innermost ``InputError`` of a chain of exceptions, or the error itself."""
-    found, link = error, error.__cause__ or error.__context__
-    while link is not None:
+    """The innermost ``InputError`` of a chain of exceptions, or the error itself.
+
+    An error raised again while another is handled that it has caused closes the chain to a ring, walked once.
+    """
+    found, link, seen = error, error.__cause__ or error.__context__, {id(error)}
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
         if isinstance(link, InputError):
             found = link
         link = link.__cause__ or link.__context__

@@ -85,6 +85,17 @@ def test_a_key_of_the_users_own_config_that_is_referred_to_passes(configs: Path)
     check_keys({**TRAIN, "mine": 1, "max_epochs": "%mine"}, configs)
 
 
+def test_what_a_user_names_inside_a_setting_declared_as_an_empty_object_passes(configs: Path) -> None:
+    (configs / "train.json").write_text(json.dumps({**TRAIN, "changes": {}}))
+    check_keys({**TRAIN, "changes": {"PV": {"components": 4}}}, configs)
+    message = refusal({**TRAIN, "changes": {}, "change": {"PV": {"components": 4}}}, configs)
+    assert message.startswith("--change: ") and message.endswith("Did you mean --changes?")
+    assert "--train::PV:" in refusal({**TRAIN, "changes": {}, "train": {**TRAIN["train"], "PV": 4}}, configs)
+    (configs / "train.json").write_text(json.dumps(TRAIN))
+    (configs / "other.json").write_text(json.dumps({"changes": {}, "mine": 1}))
+    assert "--changes:" in refusal({**TRAIN, "changes": {"PV": 1}}, configs)
+
+
 def test_arguments_of_a_component_are_its_own_concern(configs: Path) -> None:
     check_keys({**TRAIN, "train": {"trainer": {"_target_": "X", "a": 1, "b": 2}}}, configs)
 
@@ -117,6 +128,14 @@ def test_the_innermost_input_error_is_the_cause() -> None:
     assert root_cause(outermost) is inner
     other = RuntimeError("no user's fault")
     assert root_cause(other) is other
+
+
+def test_the_cause_of_a_ring_of_errors_is_found() -> None:
+    inner = InputError("file", "x", "y", "Do z.")
+    outer = RuntimeError("applying transform")
+    outer.__cause__, inner.__context__ = inner, outer
+    assert root_cause(inner) is inner
+    assert root_cause(outer) is inner
 
 
 def test_an_uncaught_input_error_is_one_line_and_any_other_error_is_shown_whole(

@@ -76,7 +76,7 @@ REMEDY = "Correct it; docs/README.md of the bundle lists the settings."
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("dataset_dir", "output_dir", "masks_dir", "reference_dir", "checkpoint", "run_dir"), PATH),
-    **dict.fromkeys(("amp", "resume", "save_probability"), FLAG),
+    **dict.fromkeys(("amp", "resume", "save_probability", "strict_components"), FLAG),
     **dict.fromkeys(("points_per_case", "val_points", "latent_size", "max_epochs", "batch_size"), whole(1)),
     **dict.fromkeys(("accumulation_steps", "val_interval", "picture_interval", "stride", "world_size"), whole(1)),
     **dict.fromkeys(("margin", "code_side", "seed", "num_workers", "rank", "cpu_threads"), whole(0)),

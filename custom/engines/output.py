@@ -14,9 +14,11 @@ from monai.transforms import MapTransform
 
 from ..anatomy import PUBLIC_CARDIAC_CT, table
 from ..cohort.cases import find_cases
+from ..cohort.dataset_dir import given_or_phantoms
 from ..cohort.label_maps import LabelMap, read_label_map, write_label_map
 from ..errors import InputError
 from ..space import Frame
+from ..volumes.along import smooth_along
 from ..volumes.roi import paste
 from .asking import on_grid
 
@@ -102,6 +104,56 @@ class SaveGridd(MapTransform):
         return item
 
 
+class FromLabeld(MapTransform):
+    """Take the mask from the case's label map, smoothed along the vessel, where ``mask_from`` is ``label``.
+
+    A field costs a vessel two voxels wide more than the label's own noise does; it still says where the gaps lead.
+    Where ``mask_from`` is ``field``, what comes in goes on.
+
+    Args:
+        keys: masks on the label map's grid.
+        mask_from: ``field`` or ``label``.
+        dataset_dir: the label maps, as :func:`custom.cohort.cases.find_cases` takes them; empty for the phantoms.
+        structure: name or index.
+        label_table: name of its table.
+        along_mm: standard deviation of the smoothing, see :func:`custom.volumes.along.smooth_along`.
+
+    Raises:
+        InputError: no label map of a case, or one on another grid than the mask's.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        mask_from: str,
+        dataset_dir: str | Path,
+        structure: str | int,
+        label_table: str = PUBLIC_CARDIAC_CT.name,
+        along_mm: float = 1.5,
+    ) -> None:
+        super().__init__(keys)
+        self.index, self.label_table, self.along_mm = table(label_table)[structure].index, label_table, along_mm
+        self.paths: dict[str, Path] | None = None
+        if mask_from == "label":
+            self.dataset_dir = given_or_phantoms(str(dataset_dir))
+            self.paths = {case.name: case.path for case in find_cases(self.dataset_dir, label_table)}
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        if self.paths is None:
+            return item
+        name = item["case"]
+        if name not in self.paths:
+            found = f"no label map of case {name}, whose mask is to be taken from it"
+            raise InputError(self.dataset_dir, found, "all cases", "Give --dataset_dir, or --mask_from field.")
+        given = read_label_map(self.paths[name], self.label_table)
+        for key in self.key_iterator(item):
+            check_same_grid(given, item[key], "Leave out --spacing_mm, or give --mask_from field.")
+            mask = smooth_along(given.labels == self.index, given.spacing_mm, self.along_mm)
+            item[key] = MetaTensor(torch.from_numpy(mask.astype(np.float32))[None], affine=item[key].affine)
+        return item
+
+
 def same_grid(affine: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> bool:
     """Whether two affines put every voxel of a volume at the same place in the world, to a tenth of the smallest voxel
     edge: other programs round."""
@@ -109,6 +161,22 @@ def same_grid(affine: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> bo
     corners = np.array([[i, j, k, 1.0] for i in (0, far[0]) for j in (0, far[1]) for k in (0, far[2])])
     apart_mm = np.linalg.norm((corners @ (affine - other).T)[:, :3], axis=1)
     return bool(apart_mm.max() <= 0.1 * np.linalg.norm(affine[:3, :3], axis=0).min())
+
+
+def check_same_grid(given: LabelMap, predicted: MetaTensor, remedy: str) -> None:
+    """Refuse a label map on another grid than a mask [1, i, j, k].
+
+    Raises:
+        InputError: another shape, or voxels at other places of the world.
+    """
+    shape, affine = tuple(predicted.shape[1:]), np.asarray(predicted.affine)
+    if given.labels.shape != shape:
+        raise InputError(given.path, f"a grid of {given.labels.shape}", f"the mask's grid {shape}", remedy)
+    if not same_grid(affine, given.affine, shape):
+        found, wanted = (f"an origin of {matrix[:3, 3].round(2).tolist()} mm" for matrix in (given.affine, affine))
+        if found == wanted:
+            found, wanted = "voxels along other axes or of another size", "the mask's own"
+        raise InputError(given.path, found, wanted, remedy)
 
 
 class LoadReferenced(MapTransform):
@@ -157,20 +225,9 @@ class LoadReferenced(MapTransform):
             found = f"the value {reference.labels.max()} in a folder of masks"
             raise InputError(reference.path, found, "0 and 1", "Give masks, or label maps outside of such a folder.")
         for key in self.key_iterator(item):
-            self._check_grid(reference, item[key])
+            check_same_grid(
+                reference, item[key], "Give references on the grid of the label maps. Leave --spacing_mm out here."
+            )
             mask = (reference.labels == self.index).astype(np.float32)
             item["label"] = MetaTensor(torch.from_numpy(mask)[None], affine=item[key].affine)
         return item
-
-    def _check_grid(self, reference: LabelMap, predicted: MetaTensor) -> None:
-        shape, affine = tuple(predicted.shape[1:]), np.asarray(predicted.affine)
-        remedy = "Give references on the grid of the label maps."
-        if reference.labels.shape != shape:
-            raise InputError(reference.path, f"a grid of {reference.labels.shape}", f"the case's grid {shape}", remedy)
-        if not same_grid(affine, reference.affine, shape):
-            found, wanted = (
-                f"an origin of {matrix[:3, 3].round(2).tolist()} mm" for matrix in (reference.affine, affine)
-            )
-            if found == wanted:
-                found, wanted = "voxels along other axes or of another size", "the case's own"
-            raise InputError(reference.path, found, wanted, remedy)

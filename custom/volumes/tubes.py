@@ -40,13 +40,15 @@ class Gap:
 
 def gaps_between(voxels_mm: Mapping[int, Points], reach_mm: float, loose: Collection[int]) -> list[Gap]:
     """Every gap of at most ``reach_mm`` between two fragments, the shortest first; at least one of the two is loose."""
+    # The library leaves out what lies at the bound itself.
+    bound_mm = reach_mm * (1 + 1e-9) + 1e-9
     trees = {part: KDTree(places) for part, places in voxels_mm.items()}
     parts, gaps = sorted(voxels_mm), []
     for at, one in enumerate(parts):
         for other in parts[at + 1 :]:
             if one not in loose and other not in loose:
                 continue
-            distances, nearest = trees[one].query(voxels_mm[other], distance_upper_bound=reach_mm)
+            distances, nearest = trees[one].query(voxels_mm[other], distance_upper_bound=bound_mm)
             place = int(distances.argmin())
             if np.isfinite(distances[place]):
                 tips = voxels_mm[one][nearest[place]], voxels_mm[other][place]

@@ -13,11 +13,8 @@ from skimage.graph import MCP_Geometric
 
 from ..anatomy import Structure, StructureTable
 from ..volumes.components import connected
-from ..volumes.morphology import Box
+from ..volumes.morphology import Box, erode
 from ..volumes.tubes import TIP_MM, Gap, Points, fragment_end, tube
-
-OWN_COST = 0.2
-"""Of a mm inside the structure itself, where background costs 1: a way keeps to what is there."""
 
 YIELDING_COST = 3.0
 """Of a mm through another structure that gives way, the myocardium: a vessel goes round rather than through."""
@@ -25,7 +22,7 @@ YIELDING_COST = 3.0
 CERTAIN_DISCOUNT = 0.9
 """What a probability of 1 takes off the cost."""
 
-STRAIGHT_ENOUGH = 1.1
+STRAIGHT_ENOUGH = 1.3
 """A straight line is taken if it costs no more than this times the cheapest way, which the grid makes jagged."""
 
 
@@ -35,7 +32,7 @@ class Ground:
 
     Attributes:
         own: the structure's voxels.
-        open: what a bridge may replace: background, and what is neither thin nor a barrier.
+        open: what a bridge may replace: background, what is neither thin nor a barrier, and the skin of barriers.
         cost: of a mm, -1 where no way leads.
         spacing_mm: voxel size along i, j, k.
     """
@@ -54,19 +51,27 @@ class Ground:
         spacing_mm: tuple[float, float, float],
         probability: Shaped[np.ndarray, "i j k"] | None,
     ) -> Ground:
-        """The ground of a structure in a label map; with a probability, ways follow it."""
+        """The ground of a structure in a label map; with a probability, ways follow it.
+
+        The outermost voxels of chambers and vessels give way like the myocardium: a vessel that was cut lies bedded in
+        them, and their outline is no surer than its own. Their inside is closed.
+        """
         price = np.full(256, -1.0, dtype=np.float32)
         price[0] = 1.0
         for other in label_table:
-            if not (other.barrier or other.thin):
+            if not other.thin:
                 price[other.index] = YIELDING_COST
         cost = price[labels]
+        barriers = np.isin(labels, [other.index for other in label_table if other.barrier])
+        cost[erode(barriers, 1)] = -1.0
         allowed = cost > 0
         own = labels == structure.index
-        cost[own] = OWN_COST
         if probability is not None:
-            cost = np.where(cost > 0, cost * (1.0 - CERTAIN_DISCOUNT * np.clip(probability, 0.0, 1.0)), cost)
-        return cls(own, allowed, cost.astype(np.float32), spacing_mm)
+            discount = 1.0 - CERTAIN_DISCOUNT * np.clip(probability, 0.0, 1.0)
+            cost = np.where(cost > 0, cost * discount, cost).astype(np.float32)
+        # No cheaper than background, or a way would rather run along a fragment than across the gap.
+        cost[own] = 1.0
+        return cls(own, allowed, cost, spacing_mm)
 
     def within(self, box: Box) -> Ground:
         """The part of it inside a box."""

@@ -80,10 +80,13 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("points_per_case", "val_points", "latent_size", "max_epochs", "batch_size"), whole(1)),
     **dict.fromkeys(("accumulation_steps", "val_interval", "picture_interval", "stride", "world_size"), whole(1)),
     **dict.fromkeys(("margin", "code_side", "seed", "num_workers", "rank", "cpu_threads"), whole(0)),
-    **dict.fromkeys(("latent_weight", "save_seconds", "reach_mm", "bridge_mm", "min_volume_mm3"), number(0)),
+    **dict.fromkeys(
+        ("latent_weight", "save_seconds", "reach_mm", "bridge_mm", "min_volume_mm3", "along_mm"), number(0)
+    ),
     **dict.fromkeys(("learning_rate", "code_learning_rate", "tolerance_mm"), positive()),
     **dict.fromkeys(("threshold", "spare_fraction"), number(0, 1)),
     "loss": Rule(f"one of {', '.join(LOSSES)}", lambda value: value in LOSSES),
+    "mask_from": Rule("field or label", lambda value: value in ("field", "label")),
     "resolution": whole(2),
     "band_radius": whole(1),
     "bias_ratios": each(number(0, 1), least=1),

@@ -181,7 +181,7 @@ def test_references_that_do_not_fit_are_refused_by_name(cohort: Path, trained: P
     assert "Leave --spacing_mm out here." in refusal(evaluate, output, references, spacing_mm=3.0)
     save(references, array[:, :, 1:], affine, second.name)
     message = refusal(evaluate, output, references)
-    assert f"{second}: found a grid of (32, 32, 31); wanted the case's grid (32, 32, 32)" in message
+    assert f"{second}: found a grid of (32, 32, 31); wanted the mask's grid (32, 32, 32)" in message
     shifted = affine.copy()
     shifted[1, 3] += 1.0
     save(references, array, shifted, second.name)

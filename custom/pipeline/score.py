@@ -1,0 +1,182 @@
+"""Scores of a folder of label maps against one of references, matched by name: no case is forgotten."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..anatomy import PUBLIC_CARDIAC_CT, StructureTable, table
+from ..cohort.cases import case_name
+from ..cohort.label_maps import read_label_map
+from ..engines.fusion import check_grid, label_maps
+from ..errors import InputError
+from ..scoring.scores import ScoreRow, format_table, score_labels, write_scores
+from .crew import Crew
+from .task import Task
+
+MEASURES = ("dice", "hd95_mm", "assd_mm", "surface_dice", "components", "components_reference")
+"""Columns of the table shown; the files have all."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What scoring came to.
+
+    Attributes:
+        text: the table, and what it was made of.
+        rows: a line per case and structure, of the good cases.
+        faults: what is wrong with the others, a line each; empty if nothing is.
+    """
+
+    text: str
+    rows: tuple[ScoreRow, ...]
+    faults: tuple[str, ...]
+
+
+def run_score(
+    prediction: Path,
+    reference: Path,
+    output: Path | None = None,
+    label_table: str | StructureTable = PUBLIC_CARDIAC_CT.name,
+    structures: Sequence[str] = (),
+    workers: int = 1,
+    tolerance_mm: float = 1.0,
+) -> Scored:
+    """Score every case that both sides have; write ``scores.csv`` and ``scores.json`` to ``output`` if it is given.
+
+    A case that cannot be read or lies on another grid than its reference is named among the faults, and the others are
+    scored. So is an output that cannot be written any more at the end: the table is there all the same.
+
+    Args:
+        prediction, reference: folders of label maps, MONAI data lists, or two files, whatever their names.
+        output: folder of the two files; None writes nothing.
+        label_table: which number is which structure, on both sides.
+        structures: names or numbers of those to score; empty for all.
+        workers: processes; 0 for as many as there are cores. Each holds one case at a time.
+        tolerance_mm: of the surface Dice.
+
+    Raises:
+        InputError: nothing there; a case without its partner, all of them named; an unknown table or structure; an
+            output that cannot be written; no case that can be scored, with the faults of all.
+    """
+    labels_of = table(label_table)
+    wanted = _chosen(labels_of, structures)
+    _check_numbers(workers, tolerance_mm)
+    pairs = matched(Path(prediction), Path(reference))
+    if output is not None:
+        _make(Path(output))
+    with Crew(workers or len(os.sched_getaffinity(0))) as crew:
+        rows, faults = score_pairs(pairs, labels_of, wanted, crew, tolerance_mm)
+    if not rows:
+        found = f"no case that can be scored among {len(pairs)} [{' | '.join(faults)}]"
+        raise InputError(prediction, found, "at least one", "Mend these files, or give others.")
+    text = f"{format_table({'': rows}, MEASURES)}\n{len(pairs) - len(faults)} of {len(pairs)} cases against {reference}"
+    if output is not None:
+        try:
+            text += f"\ntable: {write_scores(rows, Path(output))[0]}"
+        except OSError as error:
+            faults.append(str(_unwritable(Path(output), error)))
+    return Scored(text, tuple(rows), tuple(faults))
+
+
+def matched(prediction: Path, reference: Path) -> dict[str, tuple[Path, Path]]:
+    """The files of every case, prediction and reference, by its name. Two files are one case, named by the first.
+
+    Raises:
+        InputError: nothing there, or cases that only one side has, all of them named.
+    """
+    if all(path.is_file() and path.suffix.lower() != ".json" for path in (prediction, reference)):
+        return {case_name(prediction): (prediction, reference)}
+    found, wanted = label_maps(prediction), label_maps(reference)
+    unmatched = [
+        f"no {side} of {', '.join(missing)}"
+        for side, missing in (
+            ("prediction", [name for name in wanted if name not in found]),
+            ("reference", [name for name in found if name not in wanted]),
+        )
+        if missing
+    ]
+    if unmatched:
+        where, remedy = f"{prediction} and {reference}", "Add these files, or take their partners away."
+        raise InputError(where, "; ".join(unmatched), "the same cases on both sides", remedy)
+    return {name: (path, wanted[name]) for name, path in found.items()}
+
+
+def score_pairs(
+    pairs: Mapping[str, tuple[Path, Path]],
+    labels_of: StructureTable,
+    wanted: StructureTable,
+    crew: Crew,
+    tolerance_mm: float = 1.0,
+) -> tuple[list[ScoreRow], list[str]]:
+    """Rows of the good cases in their order, and the faults of the others, a line each.
+
+    Args:
+        pairs: as :func:`matched` gives them.
+        labels_of: the table the files are checked by.
+        wanted: the table of the structures to score.
+        crew: does the cases.
+        tolerance_mm: of the surface Dice.
+    """
+    common = {"labels_of": labels_of, "wanted": wanted, "tolerance_mm": tolerance_mm}
+    tasks = [
+        Task(case, score_case, {"case": case, "prediction": found, "reference": true, **common}, _bytes(found))
+        for case, (found, true) in pairs.items()
+    ]
+    answers = {answer.name: answer for answer in crew.run(tasks, f"scoring {len(tasks)} cases")}
+    rows = [row for case in pairs if not answers[case].fault for row in answers[case].result]
+    return rows, [answers[case].fault for case in pairs if answers[case].fault]
+
+
+def score_case(
+    case: str,
+    prediction: Path,
+    reference: Path,
+    labels_of: StructureTable,
+    wanted: StructureTable,
+    tolerance_mm: float,
+) -> list[ScoreRow]:
+    """Read one case and score it.
+
+    Raises:
+        InputError: a file is faulty, or the two lie on different grids.
+    """
+    found, true = read_label_map(prediction, labels_of), read_label_map(reference, labels_of)
+    check_grid(found.path, found.labels.shape, found.affine, true)
+    return score_labels(case, found.labels, true.labels, true.spacing_mm, wanted, tolerance_mm)
+
+
+def _chosen(labels_of: StructureTable, structures: Sequence[str]) -> StructureTable:
+    """The table of these structures alone, in its own order; of all if none are named."""
+    names = {labels_of[name].name for name in structures}
+    return replace(labels_of, structures=tuple(one for one in labels_of if one.name in names or not names))
+
+
+def _check_numbers(workers: int, tolerance_mm: float) -> None:
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+        raise InputError("--workers", repr(workers), "a whole number from 0", "Correct it.")
+    if isinstance(tolerance_mm, bool) or not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
+        raise InputError("--tolerance_mm", repr(tolerance_mm), "a length in mm from 0", "Correct it.")
+
+
+def _bytes(path: Path) -> float:
+    """The size of a file, as a measure of the work; what cannot be asked is said once the file is read."""
+    try:
+        return float(max(path.stat().st_size, 1))
+    except OSError:
+        return 1.0
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> InputError:
+    found = f"a folder that cannot be written ({error.strerror or error})"
+    return InputError(folder, found, "a writable one", "Choose another output folder or free some space.")

@@ -1,0 +1,257 @@
+"""The masks of one case as channels, from a folder of masks by structure, a label map, or both (requirement A2.1)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from ..anatomy import PUBLIC_CARDIAC_CT, Structure, StructureTable, adjusted, table
+from ..cohort.cases import _label_map_paths, _refuse_shared_names, case_name
+from ..cohort.dataset_dir import given_or_phantoms
+from ..cohort.label_maps import LabelMap, check_header, is_label_map_name, read_label_map
+from ..errors import InputError
+from .output import same_grid
+
+LOGGER = logging.getLogger(__name__)
+
+MASK = StructureTable("masks", (Structure(1, "inside", rank=0, components=1),))
+"""What the values of a mask may be."""
+
+
+def changed_table(label_table: str, changes: Any) -> StructureTable:
+    """The table with some fields of some structures replaced, as a user has written them in a setting.
+
+    Raises:
+        InputError: changes of another form than ``{"PV": {"components": 4}}``, or what
+            :func:`custom.anatomy.adjusted` refuses.
+    """
+    if not isinstance(changes, Mapping) or not all(isinstance(values, Mapping) for values in changes.values()):
+        wanted = "fields and their values by structure, such as {'PV': {'components': 4}}"
+        raise InputError("--table_changes", repr(changes), wanted, "Write it so, in quotation marks.")
+    return adjusted(label_table, changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseInputs:
+    """The files of one case; whether they are there and sound is not known yet.
+
+    Attributes:
+        case: its name.
+        labels: its label map; ``None`` if there is none.
+        masks: its mask of each structure that has a folder of masks, by the structure's name.
+        probabilities: its stored probability of each thin structure that has one, likewise.
+    """
+
+    case: str
+    labels: Path | None
+    masks: Mapping[str, Path]
+    probabilities: Mapping[str, Path]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return (*([self.labels] if self.labels else []), *self.masks.values(), *self.probabilities.values())
+
+    def check(self) -> None:
+        """Look at every file's header. Raises ``InputError`` at the first that is missing or faulty."""
+        for path in self.paths:
+            check_header(path)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Size in bytes and time of change in ns of every file, by path: others mean that a file was changed."""
+        stats = {str(path): path.stat() for path in self.paths}
+        return {path: f"{stat.st_size}-{stat.st_mtime_ns}" for path, stat in stats.items()}
+
+
+class Probabilities:
+    """The stored probabilities of a case's thin structures, read when asked for.
+
+    Args:
+        masks_dir: ``STRUCTURE/probability/CASE.nii.gz`` below it; empty: there are none.
+        label_table: the table or its name.
+    """
+
+    def __init__(self, masks_dir: str | Path, label_table: str | StructureTable = PUBLIC_CARDIAC_CT.name) -> None:
+        folder = Path(masks_dir)
+        thin = [structure.name for structure in table(label_table) if structure.thin]
+        self.folders = {name: folder / name / "probability" for name in thin} if str(masks_dir) else {}
+
+    def paths(self, case: str) -> dict[str, Path]:
+        """Where they are, by the structure's name; a structure without a file is left out."""
+        found = {name: _file_of(folder, case) for name, folder in self.folders.items()}
+        return {name: path for name, path in found.items() if path.exists()}
+
+    def __call__(self, case: str) -> dict[str, Float32[np.ndarray, "i j k"]]:
+        """By the structure's name, 0 to 1. Raises ``InputError`` as :func:`read_probability`."""
+        return {name: read_probability(path) for name, path in self.paths(case).items()}
+
+
+def find_inputs(
+    dataset_dir: str | Path = "",
+    masks_dir: str | Path = "",
+    label_table: str | StructureTable = PUBLIC_CARDIAC_CT.name,
+) -> tuple[CaseInputs, ...]:
+    """The cases of a data set, by name, and where their files should be.
+
+    With label maps their cases count, and a structure without a folder of masks is taken from them. With masks alone
+    every case that has a mask counts, and a structure without a folder is absent. With neither, the phantom cohort.
+
+    Args:
+        dataset_dir: label maps, as for :func:`custom.cohort.cases.find_cases`; empty for none.
+        masks_dir: ``STRUCTURE/CASE.nii.gz`` below it, as stage 1 writes them; empty for none.
+        label_table: the table or its name.
+
+    Raises:
+        InputError: a place that is none, that holds nothing of the kind, or two label maps of one name.
+    """
+    labels_of = table(label_table)
+    folders = _mask_folders(Path(masks_dir), labels_of) if str(masks_dir) else {}
+    if str(dataset_dir) or not folders:
+        labels: dict[str, Path | None] = dict(label_maps(given_or_phantoms(str(dataset_dir))))
+    else:
+        files = [path for folder in folders.values() for path in folder.iterdir() if is_label_map_name(path)]
+        labels = dict.fromkeys(sorted({case_name(path) for path in files if path.is_file()}))
+        absent = [name for name in labels_of.names if name not in folders]
+        LOGGER.info("%s: %d cases, no masks of %s", masks_dir, len(labels), ", ".join(absent) or "nothing")
+    probabilities = Probabilities(masks_dir, labels_of)
+    return tuple(
+        CaseInputs(
+            case=case,
+            labels=path,
+            masks={name: _file_of(folder, case) for name, folder in folders.items()},
+            probabilities=probabilities.paths(case),
+        )
+        for case, path in labels.items()
+    )
+
+
+def label_maps(dataset_dir: str | Path) -> dict[str, Path]:
+    """The label maps of a data set by their case's name, in its order; no file is opened.
+
+    Raises:
+        InputError: nothing there, no permission, no label map among what is there, or two of one name.
+    """
+    place = Path(dataset_dir)
+    try:
+        paths = _label_map_paths(place)
+    except PermissionError as error:
+        where, found = error.filename or place, "no permission to read it"
+        raise InputError(where, found, "a readable folder or file", "Check who may read it.") from error
+    _refuse_shared_names(place, paths)
+    return {case_name(path): path for path in sorted(paths, key=case_name)}
+
+
+def load_masks(
+    inputs: CaseInputs, label_table: StructureTable
+) -> tuple[UInt8[np.ndarray, "structures i j k"], np.ndarray]:
+    """One channel of 0 and 1 per structure, in the order of the indices, and the affine.
+
+    Raises:
+        InputError: a file is missing or faulty, a label is not in the table, a mask holds other values than 0 and 1,
+            or two files lie on different grids.
+    """
+    structures = sorted(label_table, key=lambda structure: structure.index)
+    first = read_label_map(inputs.labels, label_table) if inputs.labels else None
+    channels = None
+    for channel, structure in enumerate(structures):
+        own = read_label_map(inputs.masks[structure.name], MASK) if structure.name in inputs.masks else None
+        first = first or own
+        if first is None:
+            continue  # no label map, and no mask of this structure
+        if own is not None:
+            check_grid(own.path, own.labels.shape, own.affine, first)
+        if channels is None:
+            channels = np.zeros((len(structures), *first.labels.shape), np.uint8)
+        if own is not None or inputs.labels:
+            channels[channel] = own.labels if own is not None else first.labels == structure.index
+    assert first is not None and channels is not None, "a case has at least one file"
+    for path in inputs.probabilities.values():
+        image: Any = nib.load(path)
+        check_grid(path, image.shape, image.affine, first)
+    return channels, first.affine
+
+
+def check_grid(path: Path, shape: Sequence[int], affine: np.ndarray, first: LabelMap) -> None:
+    """Refuse a file on another grid than the case's first. Raises ``InputError``."""
+    remedy = "Give files of one case on one grid."
+    if tuple(shape) != first.labels.shape:
+        found, wanted = f"a grid of {tuple(shape)}", f"that of {first.path}, {first.labels.shape}"
+        raise InputError(path, found, wanted, remedy)
+    if not same_grid(np.asarray(affine), first.affine, shape):
+        found = f"voxels at other places in the world (origin {np.asarray(affine)[:3, 3].round(2).tolist()} mm)"
+        wanted = f"the affine of {first.path} (origin {first.affine[:3, 3].round(2).tolist()} mm)"
+        raise InputError(path, found, wanted, remedy)
+
+
+def read_probability(path: Path) -> Float32[np.ndarray, "i j k"]:
+    """A stored probability.
+
+    Raises:
+        InputError: a file that is missing or faulty, or values outside of 0 to 1, NaN among them.
+    """
+    check_header(path)
+    image: Any = nib.load(path)
+    try:
+        values = np.asarray(image.dataobj, dtype=np.float32)
+    except (OSError, EOFError, ValueError) as error:
+        found = f"voxels that cannot be read ({(str(error).splitlines() or [''])[0][:160]})"
+        raise InputError(path, found, "a complete file", "Write it again, or take it away.") from error
+    if not (values.min() >= 0 and values.max() <= 1):
+        found = f"values from {values.min():g} to {values.max():g}"
+        raise InputError(path, found, "probabilities, 0 to 1", "Write it again, or take it away.")
+    return values
+
+
+class LoadMasksd(MapTransform):
+    """Put the masks of the item's ``case`` in, [structures, i, j, k], 0 and 1 as uint8, with the case's affine.
+
+    Args:
+        keys: where they go.
+        inputs: of all cases.
+        label_table: the table or its name.
+
+    Raises:
+        InputError: as :func:`load_masks`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        inputs: Sequence[CaseInputs],
+        label_table: str | StructureTable = PUBLIC_CARDIAC_CT.name,
+    ) -> None:
+        super().__init__(keys)
+        self.inputs = {one.case: one for one in inputs}
+        self.label_table = table(label_table)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        channels, affine = load_masks(self.inputs[item["case"]], self.label_table)
+        for key in self.key_iterator(item):
+            item[key] = MetaTensor(torch.from_numpy(channels), affine=torch.from_numpy(affine.copy()))
+        return item
+
+
+def _file_of(folder: Path, case: str) -> Path:
+    """``CASE.nii.gz`` in the folder, or ``CASE.nii`` if that is what is there."""
+    plain = folder / f"{case}.nii"
+    return plain if plain.exists() else folder / f"{case}.nii.gz"
+
+
+def _mask_folders(masks_dir: Path, label_table: StructureTable) -> dict[str, Path]:
+    folders = {name: masks_dir / name for name in label_table.names if (masks_dir / name).is_dir()}
+    if not folders:
+        found = "no folder of a structure in it" if masks_dir.is_dir() else "no such folder"
+        wanted = f"at least one folder of masks, named {', '.join(label_table.names)}"
+        raise InputError(masks_dir, found, wanted, "Give the folder `masks` that stage 1 has written.")
+    return folders

@@ -14,13 +14,16 @@ from skimage.graph import MCP_Geometric
 from ..anatomy import Structure, StructureTable
 from ..volumes.components import connected
 from ..volumes.morphology import Box, erode
-from ..volumes.tubes import TIP_MM, Gap, Points, fragment_end, tube
+from ..volumes.tubes import TIP_MM, Gap, Point, Points, fragment_end, tube
 
 YIELDING_COST = 3.0
 """Of a mm through another structure that gives way, the myocardium: a vessel goes round rather than through."""
 
 CERTAIN_DISCOUNT = 0.9
 """What a probability of 1 takes off the cost."""
+
+SLACK_VOXELS = 1.0
+"""How much longer than the gap to its parent a way may be and still be filled, in voxels."""
 
 STRAIGHT_ENOUGH = 1.3
 """A straight line is taken if it costs no more than this times the cheapest way, which the grid makes jagged."""
@@ -112,7 +115,7 @@ def led_between(ground: Ground, gap: Gap, limit_mm: float) -> Bool[np.ndarray, "
     return _if_joined(ground, filled, box, *(tips - start))
 
 
-def _course(part: Ground, one_mm: Points, other_mm: Points, limit_mm: float) -> Points | None:
+def _course(part: Ground, one_mm: Point, other_mm: Point, limit_mm: float) -> Points | None:
     """The cheapest way between two points, straight where that costs little more; None if it is too long."""
     spacing = np.asarray(part.spacing_mm)
     start, stop = (tuple(np.rint(place / spacing).astype(int).tolist()) for place in (one_mm, other_mm))
@@ -160,15 +163,12 @@ def filled_between(
     part, own, other = ground.within(around), piece[around], parent[around]
     to_piece = distance_transform_edt(~own, sampling=spacing)
     to_parent = distance_transform_edt(~other, sampling=spacing)
-    filled = (to_piece + to_parent <= gap_mm + SLACK_VOXELS * max(spacing)) & part.open & ~own & ~other
+    between = (to_piece + to_parent <= gap_mm + SLACK_VOXELS * max(spacing)) & (to_parent < gap_mm)
+    filled = between & part.open & ~own & ~other
     nearest = np.unravel_index(int(np.where(own, to_parent, np.inf).argmin()), own.shape)
     across = np.unravel_index(int(np.where(other, to_piece, np.inf).argmin()), own.shape)
     joint = Ground(own | other, part.open, part.cost, spacing)
     return _if_joined(ground, filled, around, np.asarray(nearest), np.asarray(across), joint.own)
-
-
-SLACK_VOXELS = 1.0
-"""How much longer than the gap a way may be and still be filled, in voxels."""
 
 
 def _if_joined(

@@ -11,11 +11,12 @@ import math
 
 import cc3d
 import numpy as np
+from jaxtyping import Bool
 from scipy.ndimage import distance_transform_edt
 
 from ..anatomy import Structure, StructureTable
 from ..volumes.contacts import touches
-from .heart import Draft, Heart, Piece, Settings
+from .heart import Draft, Heart, Piece, Settings, Spacing
 from .ledger import Addition
 from .taking import Done, cut_faces, encloser, grown, note, taken_away
 
@@ -23,7 +24,7 @@ HOLE_SHARE = 0.8
 """A cavity with this share of its faces on one structure lies in it."""
 
 WALL_MM = 2.0
-"""Another cavity does only if it is somewhere this deep: walls and fat between structures are thinner."""
+"""Another cavity does only if it is somewhere deeper: walls and fat between structures are thinner."""
 
 LARGE_SPECKS = 10
 """From this many times ``speck_mm3`` a component is no short piece (A2.2)."""
@@ -48,8 +49,8 @@ def fill_holes(heart: Heart, label_table: StructureTable, settings: Settings) ->
 
     It goes to the structure behind more than half of its faces, if it is at most that one's ``hole_mm3``. A larger
     cavity is anatomy, such as a ventricle nobody labelled; one that reaches the edge of the volume is open. A cavity
-    with less than four fifths of its faces on one structure that is nowhere deeper than 2 mm (from a voxel's centre
-    to the nearest centre outside) is the wall or the fat between structures, and stays.
+    with less than four fifths of its faces on one structure that is nowhere deeper than 2 mm and one voxel (from a
+    voxel's centre to the nearest centre outside) is the wall or the fat between structures, and stays.
     """
     # The frame joins all that is open to one component: the one in the corner.
     background = np.pad(heart.labels == 0, 1, constant_values=True)
@@ -68,7 +69,7 @@ def fill_holes(heart: Heart, label_table: StructureTable, settings: Settings) ->
         index, share = encloser(framed[box], inside)
         if index not in label_table.indices or volume_mm3 > label_table[index].hole_mm3:
             continue
-        if share < HOLE_SHARE and distance_transform_edt(inside, sampling=heart.spacing_mm).max() < WALL_MM:
+        if share < HOLE_SHARE and not _is_deep(inside, heart.spacing_mm):
             continue
         framed[box][inside] = index
         i, j, k = (float(place) - 1 for place in statistics["centroids"][number])
@@ -177,6 +178,11 @@ def _spared_extra(
     if _attached(heart, piece, structure, label_table):
         return f"touches {' or '.join(structure.touches)}"
     return ""
+
+
+def _is_deep(inside: Bool[np.ndarray, "i j k"], spacing_mm: Spacing) -> bool:
+    """Whether a cavity is too deep to be a wall between structures."""
+    return bool(distance_transform_edt(inside, sampling=spacing_mm).max() > max(WALL_MM, *spacing_mm))
 
 
 def _filled(structure: Structure, volume_mm3: float, place_ijk: tuple[float, float, float]) -> Draft:

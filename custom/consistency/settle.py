@@ -35,6 +35,8 @@ MOST_PASSES = 10
 DEFAULTS = Settings()
 
 Masks = Mapping[str, Shaped[np.ndarray, "i j k"]]
+MadeMasks = Mapping[str, Shaped[np.ndarray, "a b c"]]
+"""The same in another order or on a part of the voxels."""
 
 REPEATED: dict[str, Rule] = {
     "bridge_gaps": bridge_gaps,
@@ -102,7 +104,7 @@ def _warn(changes: Sequence[Change], gone: Sequence[str]) -> None:
             LOGGER.warning(text, note.structure, note.component, note.before_mm3, note.rule, note.why)
 
 
-def _turned(volumes: Masks | None, turn: np.ndarray) -> Masks | None:
+def _turned(volumes: Masks | None, turn: np.ndarray) -> MadeMasks | None:
     """Views of the volumes in RAS+ order; None if there are none."""
     return {name: apply_orientation(volume, turn) for name, volume in volumes.items()} if volumes else None
 
@@ -195,7 +197,7 @@ def _box_around(labels: UInt8[np.ndarray, "i j k"], spacing_mm: tuple[float, flo
     return i, j, k
 
 
-def _cropped(volumes: Masks | None, box: Box) -> Masks | None:
+def _cropped(volumes: Masks | None, box: Box) -> MadeMasks | None:
     return {name: np.ascontiguousarray(volume[box]) for name, volume in volumes.items()} if volumes else None
 
 

@@ -18,7 +18,7 @@ from ..volumes.morphology import Box, erode, foreground_box
 from ..volumes.tubes import Gap, gaps_between
 from .heart import Draft, Heart, Piece, Settings
 from .ledger import Addition
-from .ways import Ground, filled_between, grown, led_between
+from .ways import Filling, Site, filled_between, grown, led_between
 
 PARENT = 0
 """The forest's node for all that a structure must touch; pieces have their rank by size, from 1."""
@@ -77,13 +77,16 @@ def _join(
             break
         if group[gap.one] == group[gap.other]:
             continue
-        added = _bridge(heart, labels, fragments, gap, structure, label_table)
-        if added is None:
+        probability = (heart.probability or {}).get(structure.name)
+        site = Site(labels, structure, label_table, heart.spacing_mm, probability)
+        filling = _bridge(site, heart, fragments, gap)
+        if filling is None:
             continue
         joined = {group[gap.one], group[gap.other]}
         group = {node: min(joined) if leader in joined else leader for node, leader in group.items()}
-        drafts.append(_draft(heart, structure, fragments, gap, added))
-        labels = np.where(added, np.uint8(structure.index), labels)
+        drafts.append(_draft(heart, structure, fragments, gap, filling))
+        labels = labels.copy()
+        labels[filling.box][filling.voxels] = structure.index
     return labels, drafts
 
 
@@ -129,36 +132,27 @@ def _outer(mask: Bool[np.ndarray, "i j k"], box: Box) -> Int[np.ndarray, "_ 3"]:
     return np.argwhere(inside & ~erode(inside, 1)) + [part.start - 1 for part in box]
 
 
-def _bridge(
-    heart: Heart,
-    labels: UInt8[np.ndarray, "i j k"],
-    fragments: _Fragments,
-    gap: Gap,
-    structure: Structure,
-    label_table: StructureTable,
-) -> Bool[np.ndarray, "i j k"] | None:
+def _bridge(site: Site, heart: Heart, fragments: _Fragments, gap: Gap) -> Filling | None:
     """The voxels that close a gap; None if there is no way within the limit that avoids barriers."""
-    ground = Ground.of(labels, structure, label_table, heart.spacing_mm, (heart.probability or {}).get(structure.name))
-    if gap.one == PARENT:
-        piece = fragments.pieces[gap.other]
-        return filled_between(ground, heart.pieces.numbers == piece.number, fragments.parent, piece.box, gap.length_mm)
-    return led_between(ground, gap, structure.bridge_mm)
+    if gap.one != PARENT:
+        return led_between(site, gap, site.structure.bridge_mm)
+    piece = fragments.pieces[gap.other]
+    return filled_between(site, heart.pieces.numbers == piece.number, fragments.parent, piece.box, gap.length_mm)
 
 
-def _draft(
-    heart: Heart, structure: Structure, fragments: _Fragments, gap: Gap, added: Bool[np.ndarray, "i j k"]
-) -> Draft:
+def _draft(heart: Heart, structure: Structure, fragments: _Fragments, gap: Gap, filling: Filling) -> Draft:
     piece = fragments.pieces[max(gap.one, gap.other)]
     before_mm3 = piece.voxels * heart.voxel_mm3
     other = " or ".join(structure.touches) if gap.one == PARENT else f"component {min(gap.one, gap.other)}"
-    i, j, k = (float(place) for place in np.argwhere(added).mean(axis=0))
+    start = np.array([side.start for side in filling.box])
+    i, j, k = (float(place) for place in np.argwhere(filling.voxels).mean(axis=0) + start)
     return Draft(
         kind=Addition,
         rule="bridge_gaps",
         structure=structure.name,
         component=piece.rank,
         before_mm3=before_mm3,
-        after_mm3=before_mm3 + float(added.sum()) * heart.voxel_mm3,
+        after_mm3=before_mm3 + float(filling.voxels.sum()) * heart.voxel_mm3,
         distance_mm=gap.length_mm,
         why=f"joined to {other}",
         place_ijk=(i, j, k),

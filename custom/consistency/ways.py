@@ -30,6 +30,47 @@ STRAIGHT_ENOUGH = 1.3
 
 
 @dataclass(frozen=True, eq=False)
+class Site:
+    """Where a structure is to be bridged: the whole map, and what of it the structure may use.
+
+    Attributes:
+        labels: the map.
+        structure, label_table: whose gaps, and what the other labels mean.
+        spacing_mm: voxel size along i, j, k.
+        probability: of the structure, 0 to 1, if known; ways follow it.
+    """
+
+    labels: UInt8[np.ndarray, "i j k"]
+    structure: Structure
+    label_table: StructureTable
+    spacing_mm: tuple[float, float, float]
+    probability: Shaped[np.ndarray, "i j k"] | None = None
+
+    def ground(self, box: Box) -> Ground:
+        """Where a bridge may lead within a box.
+
+        The outermost voxels of chambers and vessels give way like the myocardium: a vessel that was cut lies bedded in
+        them, and their outline is no surer than its own. Their inside is closed.
+        """
+        labels = self.labels[box]
+        price = np.full(256, -1.0, dtype=np.float32)
+        price[0] = 1.0
+        for other in self.label_table:
+            if not other.thin:
+                price[other.index] = YIELDING_COST
+        cost = price[labels]
+        barriers = np.isin(labels, [other.index for other in self.label_table if other.barrier])
+        cost[erode(barriers, 1)] = -1.0
+        allowed, own = cost > 0, labels == self.structure.index
+        if self.probability is not None:
+            discount = 1.0 - CERTAIN_DISCOUNT * np.clip(self.probability[box], 0.0, 1.0)
+            cost = np.where(allowed, cost * discount, cost).astype(np.float32)
+        # No cheaper than background, or a way would rather run along a fragment than across the gap.
+        cost[own] = 1.0
+        return Ground(own, allowed & ~own, cost, self.spacing_mm)
+
+
+@dataclass(frozen=True, eq=False)
 class Ground:
     """Where a bridge of one structure may lead.
 
@@ -45,40 +86,13 @@ class Ground:
     cost: Float[np.ndarray, "i j k"]
     spacing_mm: tuple[float, float, float]
 
-    @classmethod
-    def of(
-        cls,
-        labels: UInt8[np.ndarray, "i j k"],
-        structure: Structure,
-        label_table: StructureTable,
-        spacing_mm: tuple[float, float, float],
-        probability: Shaped[np.ndarray, "i j k"] | None,
-    ) -> Ground:
-        """The ground of a structure in a label map; with a probability, ways follow it.
 
-        The outermost voxels of chambers and vessels give way like the myocardium: a vessel that was cut lies bedded in
-        them, and their outline is no surer than its own. Their inside is closed.
-        """
-        price = np.full(256, -1.0, dtype=np.float32)
-        price[0] = 1.0
-        for other in label_table:
-            if not other.thin:
-                price[other.index] = YIELDING_COST
-        cost = price[labels]
-        barriers = np.isin(labels, [other.index for other in label_table if other.barrier])
-        cost[erode(barriers, 1)] = -1.0
-        allowed = cost > 0
-        own = labels == structure.index
-        if probability is not None:
-            discount = 1.0 - CERTAIN_DISCOUNT * np.clip(probability, 0.0, 1.0)
-            cost = np.where(cost > 0, cost * discount, cost).astype(np.float32)
-        # No cheaper than background, or a way would rather run along a fragment than across the gap.
-        cost[own] = 1.0
-        return cls(own, allowed, cost, spacing_mm)
+@dataclass(frozen=True, eq=False)
+class Filling:
+    """The voxels that close a gap, within a box."""
 
-    def within(self, box: Box) -> Ground:
-        """The part of it inside a box."""
-        return Ground(self.own[box], self.open[box], self.cost[box], self.spacing_mm)
+    box: Box
+    voxels: Bool[np.ndarray, "a b c"]
 
 
 def grown(box: Box, by_voxels: int | Sequence[int], shape: Sequence[int]) -> Box:
@@ -91,100 +105,96 @@ def grown(box: Box, by_voxels: int | Sequence[int], shape: Sequence[int]) -> Box
     return i, j, k
 
 
-def led_between(ground: Ground, gap: Gap, limit_mm: float) -> Bool[np.ndarray, "i j k"] | None:
+def led_between(site: Site, gap: Gap, limit_mm: float) -> Filling | None:
     """The voxels of a tube along the cheapest way from one fragment's end to the other's, its radius tapering.
 
     None if every way outside of the fragments is longer than ``limit_mm`` or leads through a barrier.
     """
-    spacing = np.asarray(ground.spacing_mm)
+    spacing = np.asarray(site.spacing_mm)
     tips = np.rint(np.stack([gap.one_tip_mm, gap.other_tip_mm]) / spacing).astype(int)
-    tight = tuple(slice(int(low), int(high) + 1) for low, high in zip(tips.min(axis=0), tips.max(axis=0), strict=True))
+    i, j, k = (slice(int(low), int(high) + 1) for low, high in zip(tips.min(axis=0), tips.max(axis=0), strict=True))
     reach = np.ceil((limit_mm / 2 + TIP_MM) / spacing).astype(int)
-    box = grown((tight[0], tight[1], tight[2]), reach.tolist(), ground.own.shape)
-    part = ground.within(box)
-    start = np.array([side.start for side in box])
-    numbers, _ = connected(part.own, connectivity=26)
-    ends = []
-    for tip in tips - start:
-        places_mm = np.argwhere(numbers == numbers[tuple(tip)]) * spacing
-        ends.append(fragment_end(places_mm, tip * spacing, spacing))
-    course = _course(part, ends[0].middle_mm, ends[1].middle_mm, limit_mm)
+    box = grown((i, j, k), reach.tolist(), site.labels.shape)
+    ground = site.ground(box)
+    one, other = tips - np.array([side.start for side in box])
+    numbers, _ = connected(ground.own, connectivity=26)
+    first, last = (
+        fragment_end(np.argwhere(numbers == numbers[tuple(tip)]) * spacing, tip * spacing, spacing)
+        for tip in (one, other)
+    )
+    course = _course(ground, first.middle_mm, last.middle_mm, limit_mm)
     if course is None:
         return None
-    filled = tube(part.own.shape, spacing, course, ends[0].radius_mm, ends[1].radius_mm) & part.open & ~part.own
-    return _if_joined(ground, filled, box, *(tips - start))
+    filled = tube(ground.own.shape, spacing, course, first.radius_mm, last.radius_mm) & ground.open
+    return _if_joined(box, filled, ground.own, one, other)
 
 
-def _course(part: Ground, one_mm: Point, other_mm: Point, limit_mm: float) -> Points | None:
+def _course(ground: Ground, one_mm: Point, other_mm: Point, limit_mm: float) -> Points | None:
     """The cheapest way between two points, straight where that costs little more; None if it is too long."""
-    spacing = np.asarray(part.spacing_mm)
+    spacing = np.asarray(ground.spacing_mm)
     start, stop = (tuple(np.rint(place / spacing).astype(int).tolist()) for place in (one_mm, other_mm))
-    if part.cost[start] < 0 or part.cost[stop] < 0:
+    if ground.cost[start] < 0 or ground.cost[stop] < 0:
         return None
-    search = MCP_Geometric(part.cost, sampling=part.spacing_mm)
+    search = MCP_Geometric(ground.cost, sampling=ground.spacing_mm)
     costs, _ = search.find_costs([start], [stop])
     if not np.isfinite(costs[stop]):
         return None
     straight = np.stack([one_mm, other_mm])
-    if _cost_along(part, straight) <= STRAIGHT_ENOUGH * float(costs[stop]):
+    if _cost_along(ground, straight) <= STRAIGHT_ENOUGH * float(costs[stop]):
         return straight
     way = np.asarray(search.traceback(stop), dtype=np.float64)
     steps_mm = np.linalg.norm(np.diff(way, axis=0) * spacing, axis=1)
-    outside = ~part.own[tuple(way[1:].astype(int).T)]
+    outside = ~ground.own[tuple(way[1:].astype(int).T)]
     if steps_mm[outside].sum() > limit_mm:
         return None
     smooth = uniform_filter1d(way * spacing, size=3, axis=0, mode="nearest")
     return np.concatenate([one_mm[None], smooth[1:-1], other_mm[None]])
 
 
-def _cost_along(part: Ground, line_mm: Float[np.ndarray, "2 3"]) -> float:
+def _cost_along(ground: Ground, line_mm: Float[np.ndarray, "2 3"]) -> float:
     """The cost of a straight line, infinite through a barrier."""
     length_mm = float(np.linalg.norm(line_mm[1] - line_mm[0]))
-    share = np.linspace(0, 1, max(2 * math.ceil(length_mm / min(part.spacing_mm)), 2))[:, None]
-    places = np.rint((line_mm[0] + share * (line_mm[1] - line_mm[0])) / np.asarray(part.spacing_mm)).astype(int)
-    costs = part.cost[tuple(places.T)]
+    share = np.linspace(0, 1, max(2 * math.ceil(length_mm / min(ground.spacing_mm)), 2))[:, None]
+    places = np.rint((line_mm[0] + share * (line_mm[1] - line_mm[0])) / np.asarray(ground.spacing_mm)).astype(int)
+    costs = ground.cost[tuple(places.T)]
     return math.inf if (costs < 0).any() else float(costs.mean()) * length_mm
 
 
 def filled_between(
-    ground: Ground,
-    piece: Bool[np.ndarray, "i j k"],
-    parent: Bool[np.ndarray, "i j k"],
-    box: Box,
-    gap_mm: float,
-) -> Bool[np.ndarray, "i j k"] | None:
+    site: Site, piece: Bool[np.ndarray, "i j k"], parent: Bool[np.ndarray, "i j k"], box: Box, gap_mm: float
+) -> Filling | None:
     """The voxels between a piece and its parent: those whose distances to both add up to hardly more than the gap.
 
     Where two faces were torn apart, all that lies between them is filled; where two points face each other, a waist.
     None if what may be filled does not join them.
+
+    Args:
+        site: of the piece's structure.
+        piece, parent: what is to be joined.
+        box: that holds the piece.
+        gap_mm: between their nearest voxel centres.
     """
-    spacing = ground.spacing_mm
+    spacing = site.spacing_mm
     around = grown(box, [math.ceil(gap_mm / step) + 1 for step in spacing], parent.shape)
-    part, own, other = ground.within(around), piece[around], parent[around]
+    ground, own, other = site.ground(around), piece[around], parent[around]
     to_piece = distance_transform_edt(~own, sampling=spacing)
     to_parent = distance_transform_edt(~other, sampling=spacing)
     between = (to_piece + to_parent <= gap_mm + SLACK_VOXELS * max(spacing)) & (to_parent < gap_mm)
-    filled = between & part.open & ~own & ~other
-    nearest = np.unravel_index(int(np.where(own, to_parent, np.inf).argmin()), own.shape)
+    one = np.unravel_index(int(np.where(own, to_parent, np.inf).argmin()), own.shape)
     across = np.unravel_index(int(np.where(other, to_piece, np.inf).argmin()), own.shape)
-    joint = Ground(own | other, part.open, part.cost, spacing)
-    return _if_joined(ground, filled, around, np.asarray(nearest), np.asarray(across), joint.own)
+    return _if_joined(around, between & ground.open & ~other, own | other, np.asarray(one), np.asarray(across))
 
 
 def _if_joined(
-    ground: Ground,
-    filled: Bool[np.ndarray, "a b c"],
     box: Box,
+    filled: Bool[np.ndarray, "a b c"],
+    solid: Bool[np.ndarray, "a b c"],
     one: Shaped[np.ndarray, "3"],
     other: Shaped[np.ndarray, "3"],
-    solid: Bool[np.ndarray, "a b c"] | None = None,
-) -> Bool[np.ndarray, "i j k"] | None:
-    """What was filled, on the whole grid, if it joins the two voxels; only what hangs together with them."""
-    own = ground.own[box] if solid is None else solid
-    numbers, _ = connected(own | filled, connectivity=26)
+) -> Filling | None:
+    """What was filled, if it joins two voxels of what is solid; only what hangs together with them."""
+    numbers, _ = connected(solid | filled, connectivity=26)
     joint = numbers[tuple(one)]
     if not filled.any() or joint == 0 or numbers[tuple(other)] != joint:
         return None
-    whole = np.zeros(ground.own.shape, dtype=bool)
-    whole[box] = filled & (numbers == joint)
-    return whole
+    return Filling(box, filled & (numbers == joint))

@@ -89,7 +89,8 @@ def settle(
     )
     course.run()
     changes = course.account.changes(upright)
-    _warn(changes, [one.name for one in label_table if one.index in np.setdiff1d(labels, course.labels)])
+    lost = np.setdiff1d(labels, course.labels)
+    _warn(changes, [structure.name for structure in label_table if structure.index in lost])
     back = ornt_transform(io_orientation(np.eye(4)), turn)
     return np.ascontiguousarray(apply_orientation(course.labels, back)), changes
 
@@ -127,14 +128,14 @@ class _Course:
         self.spacing_mm = (i, j, k)
         self.account = Account(label_table)
         self.box: Box | None = None
+        self.cut: tuple[MadeMasks | None, MadeMasks | None] = (None, None)
         self.heart: Heart | None = None
 
     def run(self) -> None:
         if self.masks and "give_back_severed" in self.settings.rules:
             self._apply("give_back_severed", give_back_severed)
-        self.masks = None
         for probability in [self.probability, None] if self.probability else [None]:
-            self.probability, self.heart = probability, None
+            self.masks, self.probability, self.heart, self.box = None, probability, None, None
             self._until_still()
 
     def _until_still(self) -> None:
@@ -171,11 +172,13 @@ class _Course:
         """The labels' box with a margin; None if there are none. It is cut anew after each change, so that what a rule
         sees depends on the labels alone."""
         if self.heart is None:
-            self.box = _box_around(self.labels, self.spacing_mm)
-            if self.box is not None:
-                labels = np.ascontiguousarray(self.labels[self.box])
-                parts = (_cropped(self.masks, self.box), _cropped(self.probability, self.box))
-                self.heart = Heart(labels, self.spacing_mm, *parts)
+            box = _box_around(self.labels, self.spacing_mm)
+            if box is None:
+                return None
+            if box != self.box:
+                self.box = box
+                self.cut = _cropped(self.masks, box), _cropped(self.probability, box)
+            self.heart = Heart(np.ascontiguousarray(self.labels[box]), self.spacing_mm, *self.cut)
         return self.heart
 
 

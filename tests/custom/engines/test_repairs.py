@@ -1,0 +1,256 @@
+"""Which cases of a repair are to do, done or at fault, and the files that say so."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ignite.engine import Engine
+
+from custom.anatomy import adjusted, table
+from custom.cohort.label_maps import read_label_map, write_label_map
+from custom.consistency.ledger import Removal, read_ledger
+from custom.engines import repairs as module
+from custom.engines.fusion import find_inputs
+from custom.engines.repairs import FinishRepairs, ForSoundCases, Repairs, SaveRepair
+from custom.errors import InputError
+
+AFFINE = np.diag([-2.0, 3, 5, 1])
+SETTINGS = {"table": table(), "spare_fraction": 0.1}
+
+
+def removal(volume_mm3: float) -> Removal:
+    return Removal(
+        rule="drop_crumbs",
+        structure="LA",
+        component=2,
+        before_mm3=volume_mm3,
+        after_mm3=0.0,
+        distance_mm=math.nan,
+        why="below 20 mm3",
+        place_mm=(1.0, 2.0, 3.0),
+    )
+
+
+def labels_of(value: int = 2) -> np.ndarray:
+    return np.full((3, 5, 7), value, np.uint8)
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    for case in "abc":
+        write_label_map(tmp_path / "in" / f"{case}.nii.gz", labels_of(), AFFINE)
+    return tmp_path / "in"
+
+
+def repairs_of(labels: Path, **options: Any) -> Repairs:
+    return Repairs(find_inputs(labels), labels.parent / "out", 10, **({"settings": SETTINGS} | options))
+
+
+def save_all(repairs: Repairs) -> None:
+    for number, case in enumerate(repairs.inputs, start=1):
+        repairs.save(case, labels_of(number), AFFINE, [removal(float(number))])
+
+
+def refusal(action: Any, *arguments: Any, **options: Any) -> str:
+    with pytest.raises(InputError) as raised:
+        action(*arguments, **options)
+    return str(raised.value)
+
+
+def test_a_case_is_up_to_date_once_it_is_saved_and_not_before(labels: Path) -> None:
+    first = repairs_of(labels)
+    assert [item["case"] for item in first.items] == ["a", "b", "c"]
+    assert {tuple(item["image"].shape) for item in first.items} == {(10, 1, 1, 1)}
+    assert not any(first.passes(case) for case in "abc")
+    save_all(first)
+    assert all(first.passes(case) for case in "abc")
+    again = repairs_of(labels)
+    assert again.done == {"a", "b", "c"}
+    assert read_ledger(again.ledger("b"))["b"][0].before_mm3 == 2.0
+    assert repairs_of(labels, resume=False).done == set()
+
+
+def spoil_input(labels: Path, repairs: Repairs) -> None:
+    os.utime(labels / "b.nii.gz", ns=(1, 1))
+
+
+def spoil_output(labels: Path, repairs: Repairs) -> None:
+    os.utime(repairs.repaired("b"), ns=(1, 1))
+
+
+def take_ledger_away(labels: Path, repairs: Repairs) -> None:
+    repairs.ledger("b").unlink()
+
+
+def cut_stamp(labels: Path, repairs: Repairs) -> None:
+    repairs.stamp("b").write_text(repairs.stamp("b").read_text()[:-20])
+
+
+@pytest.mark.parametrize("spoil", [spoil_input, spoil_output, take_ledger_away, cut_stamp])
+def test_a_case_is_done_again_if_an_input_an_output_or_its_stamp_is_another(spoil: Any, labels: Path) -> None:
+    save_all(repairs_of(labels))
+    spoil(labels, repairs_of(labels))
+    assert repairs_of(labels).done == {"a", "c"}
+
+
+def test_all_are_done_again_with_other_settings_or_another_version(
+    labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_all(repairs_of(labels))
+    other = {"table": adjusted(table(), {"PV": {"components": 4}}), "spare_fraction": 0.1}
+    assert repairs_of(labels, settings=other).done == set()
+    assert repairs_of(labels).done == {"a", "b", "c"}
+    monkeypatch.setattr(module, "__version__", "next")
+    assert repairs_of(labels).done == set()
+
+
+def test_a_file_changed_while_it_is_worked_on_counts_as_changed(labels: Path) -> None:
+    repairs = repairs_of(labels)
+    os.utime(labels / "b.nii.gz", ns=(1, 1))
+    save_all(repairs)
+    assert repairs_of(labels).done == {"a", "c"}
+
+
+def test_a_case_broken_off_between_its_outputs_has_no_stamp(labels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repairs = repairs_of(labels)
+    save_all(repairs)
+
+    def broken(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "write_ledger", broken)
+    with pytest.raises(KeyboardInterrupt):
+        repairs.save("b", labels_of(7), AFFINE, [])
+    assert repairs_of(labels).done == {"a", "c"}
+
+
+def test_what_a_kill_has_left_of_a_case_is_swept_away_when_it_is_done_again(labels: Path) -> None:
+    repairs = repairs_of(labels)
+    left = repairs.repaired("a").with_name(".a.nii.gz.999999.part")
+    others = repairs.repaired("a").with_name(".aa.nii.gz.999999.part")
+    left.parent.mkdir(parents=True)
+    for path in (left, others):
+        path.write_text("half")
+    repairs.save("a", labels_of(), AFFINE, [])
+    assert sorted(path.name for path in left.parent.iterdir()) == [others.name, "a.nii.gz"]
+
+
+def test_each_process_takes_its_share_and_the_shares_are_all(labels: Path) -> None:
+    shares = [list(repairs_of(labels, rank=rank, world_size=2).inputs) for rank in (0, 1)]
+    assert shares == [["a", "c"], ["b"]]
+    assert list(repairs_of(labels, rank=3, world_size=4).inputs) == []
+    assert "--rank: found 2; wanted a number below the 2" in refusal(repairs_of, labels, rank=2, world_size=2)
+
+
+def test_cases_are_chosen_by_name_and_unknown_ones_named(labels: Path) -> None:
+    (labels / "a.nii.gz").rename(labels / "7.nii.gz")
+    assert list(repairs_of(labels, only_cases=[7, "c"]).inputs) == ["7", "c"]
+    assert list(repairs_of(labels, only_cases="b").inputs) == ["b"]
+    assert list(repairs_of(labels, only_cases=7).inputs) == ["7"]
+    assert "only_cases: found no case d, e; wanted names among its 3" in refusal(
+        repairs_of, labels, only_cases=["b", "d", "e"]
+    )
+
+
+def merged(repairs: Repairs) -> dict[str, float]:
+    changes = read_ledger(repairs.folder / "ledger.csv")
+    return {case: own[0].before_mm3 for case, own in changes.items()}
+
+
+def test_the_ledgers_of_all_finished_cases_are_gathered_whoever_did_them(labels: Path) -> None:
+    one, other = (repairs_of(labels, rank=rank, world_size=2) for rank in (0, 1))
+    save_all(other)
+    other.merge()
+    assert merged(other) == {"b": 1.0}
+    save_all(one)
+    one.merge()
+    assert merged(one) == {"a": 1.0, "b": 1.0, "c": 2.0}
+    text = (one.folder / "ledger.csv").read_bytes()
+    other.merge()
+    assert (one.folder / "ledger.csv").read_bytes() == text
+
+
+def test_a_case_finished_by_another_process_while_the_ledgers_are_written_is_gathered_too(
+    labels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (repairs_of(labels, rank=rank, world_size=2) for rank in (0, 1))
+    save_all(one)
+    gather, times = module.merge_ledgers, []
+
+    def slow(*arguments: Any) -> Any:
+        if not times:
+            save_all(other)
+        times.append(arguments)
+        return gather(*arguments)
+
+    monkeypatch.setattr(module, "merge_ledgers", slow)
+    one.merge()
+    assert merged(one) == {"a": 1.0, "b": 1.0, "c": 2.0}
+    assert len(times) == 2
+
+
+def test_a_faulty_case_is_left_out_and_what_was_made_of_it_before_is_taken_away(
+    labels: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_all(repairs_of(labels))
+    (labels / "b.nii.gz").write_bytes(b"x")
+    repairs = repairs_of(labels)
+    assert (repairs.done, set(repairs.faults)) == ({"a", "c"}, {"b"})
+    assert repairs.passes("b")
+    assert any(text.startswith(f"b is left out: {labels}/b.nii.gz: found") for text in caplog.messages)
+    assert not repairs.repaired("b").exists()
+    message = refusal(FinishRepairs(repairs), Engine(lambda engine, batch: None))
+    assert message.startswith(f"3 cases: found 1 at fault [b: {labels}/b.nii.gz: found a file that cannot be opened")
+    assert message.endswith("take them out, and run it again; the other 2 are done.")
+    assert list(merged(repairs)) == ["a", "c"]
+
+
+def test_a_fault_in_a_transform_is_the_cases_own_and_any_other_error_is_not(labels: Path) -> None:
+    repairs = repairs_of(labels)
+    asked = []
+
+    def transform(item: dict[str, Any]) -> dict[str, Any]:
+        asked.append(item["case"])
+        if item["case"] == "b":
+            raise InputError("b.nii.gz", "x", "y", "Do z.")
+        if item["case"] == "c":
+            raise ZeroDivisionError
+        return {**item, "seen": True}
+
+    sound = ForSoundCases([transform], repairs)
+    assert sound({"case": "a"}) == {"case": "a", "seen": True}
+    assert sound({"case": "b"}) == {"case": "b"}
+    assert str(repairs.faults["b"]) == "b.nii.gz: found x; wanted y. Do z."
+    assert sound({"case": "b"}) == {"case": "b"}
+    with pytest.raises(RuntimeError):
+        sound({"case": "c"})
+    assert asked == ["a", "b", "c"]
+
+
+def test_an_item_is_saved_with_the_affine_of_its_masks_unless_it_is_passed_by(labels: Path) -> None:
+    repairs = repairs_of(labels)
+    item = {**repairs.items[0], "pred": labels_of(4)[None], "pred_ledger": [removal(9.0)]}
+    item["image"].affine[:] = item["image"].affine.new_tensor(AFFINE)
+    SaveRepair(repairs)(item)
+    assert json.loads(repairs.stamp("a").read_text())["inputs"] == repairs.fingerprints["a"]
+    assert read_ledger(repairs.ledger("a"))["a"][0].before_mm3 == 9.0
+    written = read_label_map(repairs.repaired("a"))
+    assert (written.labels == 4).all() and np.array_equal(written.affine, AFFINE)
+    stat = repairs.repaired("a").stat()
+    SaveRepair(repairs)({**item, "pred": labels_of(5)[None]})
+    assert repairs.repaired("a").stat() == stat
+
+
+def test_a_place_that_cannot_be_written_ends_the_run_and_is_no_cases_fault(labels: Path) -> None:
+    repairs = repairs_of(labels)
+    repairs.folder.mkdir()
+    (repairs.folder / "repaired").write_text("")
+    item = {**repairs.items[0], "pred": labels_of(4)[None], "pred_ledger": []}
+    assert "repaired/a.nii.gz: found a place that cannot be written (" in refusal(SaveRepair(repairs), item)
+    assert repairs.faults == {}

@@ -1,0 +1,172 @@
+"""Stage 1: one field per structure, trained on all cases and asked for all masks; what is up to date is left alone."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .. import __version__
+from ..anatomy import Structure
+from ..engines.workflows import run_bundle
+from .checking import CheckedCase
+from .presets import Preset, inference_settings, read_settings, stage1_configs, training_settings
+from .records import digest, read_record, write_record
+from .task import phase
+
+State = Literal["done", "trained", "begun", "new"]
+
+WITHOUT_EFFECT = {
+    "bundle_root", "dataset_dir", "output_dir", "masks_dir", "checkpoint", "label_table", "structure", "device",
+    "num_workers", "picture_interval", "resume", "save_seconds", "rank", "world_size", "cpu_threads", "only_cases",
+}  # fmt: skip
+"""Settings that change where and how fast a run works, and not what comes out."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Training and inference of one structure.
+
+    Attributes:
+        structure: its name.
+        folder: of stage 1: ``FOLDER/STRUCTURE/best.pt`` and ``FOLDER/masks/STRUCTURE/CASE.nii.gz`` are written.
+        cases: names of all cases, in order.
+        train_configs, train_settings: of the training run.
+        infer_configs, infer_settings: of the inference run.
+        train_key: changes when anything does that the field depends on: the structure's voxels in any case, the list of
+            cases, a setting, the version.
+        mask_key: likewise of the masks.
+    """
+
+    structure: str
+    folder: Path
+    cases: tuple[str, ...]
+    train_configs: tuple[str, ...]
+    train_settings: dict[str, Any]
+    infer_configs: tuple[str, ...]
+    infer_settings: dict[str, Any]
+    train_key: str
+    mask_key: str
+
+    @property
+    def run_dir(self) -> Path:
+        return self.folder / self.structure
+
+    @property
+    def masks_dir(self) -> Path:
+        return self.folder / "masks" / self.structure
+
+    @property
+    def record(self) -> Path:
+        return self.run_dir / "run.json"
+
+    @property
+    def merged(self) -> dict[str, Any]:
+        """The settings of the training run, all of them."""
+        return read_settings(self.train_configs) | self.train_settings
+
+
+def make_job(
+    structure: Structure,
+    preset: Preset,
+    cases: Sequence[CheckedCase],
+    output: Path,
+    common: Mapping[str, Any],
+    changes: Mapping[str, Any],
+) -> Job:
+    """What has to be run for one structure.
+
+    Args:
+        structure: which.
+        preset: how thoroughly.
+        cases: all of them, those without the structure too: they have an empty mask.
+        output: folder of the whole repair, which holds ``cases.json``.
+        common: settings of all runs: ``label_table``, ``seed``, ``device``.
+        changes: settings to use instead of the preset's.
+    """
+    where = {"output_dir": str(output / "stage1"), "dataset_dir": str(output / "cases.json")}
+    train_configs, infer_configs = (stage1_configs(preset, structure, name) for name in ("train", "inference"))
+    train = where | training_settings(preset, structure, {**changes, **common})
+    infer = where | inference_settings(preset, structure, {**changes, **common})
+    voxels = [(case.name, case.shape, case.structures.get(structure.name)) for case in cases]
+    train_key = digest(__version__, structure.name, common["label_table"], voxels, _telling(train_configs, train))
+    mask_key = digest(train_key, _telling(infer_configs, infer))
+    names = tuple(case.name for case in cases)
+    return Job(
+        structure.name, output / "stage1", names, train_configs, train, infer_configs, infer, train_key, mask_key
+    )
+
+
+def _telling(configs: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**read_settings(configs), **given}
+    return {key: value for key, value in merged.items() if key not in WITHOUT_EFFECT}
+
+
+def lacking(job: Job) -> list[str]:
+    """Names of the cases whose mask is not there."""
+    kept = [job.masks_dir] + ([job.masks_dir / "probability"] if job.infer_settings["save_probability"] else [])
+    return [case for case in job.cases if not all((folder / f"{case}.nii.gz").is_file() for folder in kept)]
+
+
+def state_of(job: Job) -> State:
+    """How far a job is: masks all there, field trained, training begun, or nothing that could be used."""
+    record = read_record(job.record)
+    if record.get("train_key") != job.train_key:
+        return "new"
+    if record.get("mask_key") == job.mask_key and record.get("seconds") is not None and not lacking(job):
+        return "done"
+    if record.get("trained") and (job.run_dir / "best.pt").is_file():
+        return "trained"
+    return "begun" if (job.run_dir / "last.pt").is_file() else "new"
+
+
+def do_job(job: Job) -> float:
+    """Train and infer what is not up to date; seconds spent, those of runs that were killed not counted.
+
+    Stopped at any moment and called again, it ends with the same files: what belongs to other cases or settings is
+    deleted before the record says whose the folder is.
+    """
+    # It would recommend the overlay over which a preset lies.
+    logging.getLogger("custom.engines.preflight").setLevel(logging.WARNING)
+    begun, state = time.monotonic(), state_of(job)
+    if state == "done":
+        return 0.0
+    if state == "new":
+        forget(job.run_dir)
+        shutil.rmtree(job.masks_dir, ignore_errors=True)
+        write_record(job.record, {"train_key": job.train_key})
+    if state in ("new", "begun"):
+        phase(0.0, 0.95)
+        run_bundle(job.train_configs, "training", **job.train_settings)
+        write_record(job.record, {"train_key": job.train_key, "trained": True})
+    if read_record(job.record).get("mask_key") != job.mask_key:
+        shutil.rmtree(job.masks_dir, ignore_errors=True)
+        write_record(job.record, {"train_key": job.train_key, "trained": True, "mask_key": job.mask_key})
+    phase(0.95, 1.0)
+    missing = lacking(job)
+    if missing:
+        run_bundle(job.infer_configs, "infer", **job.infer_settings, only_cases=missing)
+    seconds = time.monotonic() - begun
+    done = {"train_key": job.train_key, "trained": True, "mask_key": job.mask_key, "seconds": round(seconds, 1)}
+    write_record(job.record, done)
+    for rest in ("last.pt", "cubes"):  # large, and of use to an unfinished run alone
+        discard(job.run_dir / rest)
+    return seconds
+
+
+def forget(run_dir: Path) -> None:
+    """Delete a field that is out of date; the cut-out cubes stay, they know themselves whose they are."""
+    for name in ("best.pt", "last.pt", "tensorboard"):
+        discard(run_dir / name)
+
+
+def discard(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

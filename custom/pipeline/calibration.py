@@ -1,0 +1,78 @@
+"""How long stage 1 will take on this machine: a step of each kind of field, timed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ..fields.near import NearField
+from .stage1 import Job, state_of
+
+OVERHEAD = 1.25
+"""What drawing points, validating, cutting out, writing and answering for every voxel add to the steps themselves."""
+
+AT_MOST = 2
+"""Cases in the timed step; more take as many times longer."""
+
+SHARES = {"new": 1.0, "begun": 1.0, "trained": 0.05, "done": 0.0}
+"""Of a job's whole time, by its state; how far a training run is that was begun is not looked at."""
+
+
+def step_seconds(settings: Mapping[str, Any], cases: int, device: str) -> float:
+    """Seconds of one training step over a batch of that many cases, on one thread: the second of two is timed.
+
+    Args:
+        settings: of the training run.
+        cases: in the batch, at least 1.
+        device: where it is trained.
+    """
+    fewer = min(cases, AT_MOST)
+    torch.set_num_threads(1)
+    field = NearField(
+        fewer, settings["trunk_channels"], settings["latent_size"], settings["code_side"], settings["mlp_widths"]
+    ).to(device)
+    optimizer = torch.optim.Adam(field.parameters())
+    points = torch.rand(fewer, 3, settings["points_per_case"], device=device) * 2 - 1
+    rows, begun = torch.arange(fewer, device=device), 0.0
+    for _ in range(2):
+        begun = time.perf_counter()
+        optimizer.zero_grad()
+        loss = torch.nn.functional.softplus(field(points, rows)).mean()
+        loss.backward()
+        optimizer.step()
+        loss.item()  # waits for a device that works on its own
+    return (time.perf_counter() - begun) * cases / fewer
+
+
+def expected_seconds(jobs: Mapping[str, Job], present: Mapping[str, int], device: str) -> dict[str, float]:
+    """Seconds that each job will keep one worker busy, by structure: an estimate.
+
+    Args:
+        jobs: by structure.
+        present: number of cases that hold the structure, by structure.
+        device: where they are trained.
+    """
+    timed: dict[str, float] = {}
+    expected = {}
+    for name, job in jobs.items():
+        share, settings = SHARES[state_of(job)], job.merged
+        batch = min(settings["batch_size"], present[name])
+        kind = ("trunk_channels", "latent_size", "code_side", "mlp_widths", "points_per_case")
+        key = repr([settings[part] for part in kind] + [batch])
+        if share and key not in timed:
+            timed[key] = step_seconds(settings, batch, device)
+        steps = settings["max_epochs"] * math.ceil(present[name] / settings["batch_size"])
+        expected[name] = share * steps * timed.get(key, 0.0) * OVERHEAD
+    return expected
+
+
+def wall_seconds(expected: Mapping[str, float], workers: int) -> float:
+    """Seconds until the last of several workers is done, each taking the longest job left when it is free."""
+    free = [0.0] * workers
+    for seconds in sorted(expected.values(), reverse=True):
+        free[free.index(min(free))] += seconds
+    return max(free)

@@ -1,0 +1,90 @@
+"""What is asked of a repair, and what of that no repair can use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..anatomy import PUBLIC_CARDIAC_CT, StructureTable, adjusted
+from ..errors import InputError
+from .presets import preset_named
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of a repair.
+
+    Attributes:
+        labels: a folder of label maps, one label map, or a MONAI data list.
+        output: folder for everything that is written.
+        reference: folder of true label maps of the same names, to score against; ``None``: there is none.
+        structures: that stage 1 repairs; empty for all. The others are taken from the label maps.
+        preset: how thorough stage 1 is, a name in ``PRESETS``.
+        device: where fields are trained, such as ``cpu`` or ``cuda``; empty for a GPU if there is one.
+        workers: processes; 0 for as many as there are cores, and one for training on a GPU.
+        strict_components: whether the numbers of pieces of the table are kept to the letter.
+        label_table: which number is which structure.
+        table_changes: fields of structures to replace, such as ``{"PV": {"components": 4}}``.
+        seg_nrrd: whether files for 3D Slicer are written.
+        seed: of everything random.
+        overrides: settings of stage 1 to use instead of the preset's.
+    """
+
+    labels: Path
+    output: Path
+    reference: Path | None = None
+    structures: Sequence[str] = ()
+    preset: str = "standard"
+    device: str = ""
+    workers: int = 0
+    strict_components: bool = False
+    label_table: str = PUBLIC_CARDIAC_CT.name
+    table_changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    seg_nrrd: bool = False
+    seed: int = 0
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def table(self) -> StructureTable:
+        return adjusted(self.label_table, self.table_changes)
+
+    @property
+    def trained_on(self) -> str:
+        return self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+    @property
+    def hands(self) -> int:
+        """Processes for what runs on the CPU."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def trainers(self) -> int:
+        """Processes for training."""
+        return self.workers or (self.hands if self.trained_on == "cpu" else 1)
+
+
+def check(request: Request) -> None:
+    """Refuse what no repair can use, before anything is written.
+
+    Raises:
+        InputError: naming the flag.
+    """
+    preset_named(request.preset)
+    for name in request.structures:
+        request.table[name]
+    for flag, value, least in (("--workers", request.workers, 0), ("--seed", request.seed, 0)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise InputError(flag, repr(value), f"a whole number from {least}", "Correct it.")
+    try:
+        torch.empty(0, device=request.trained_on)
+    except (RuntimeError, AssertionError) as error:
+        wanted = "a device of this machine, cpu or cuda"
+        raise InputError("--device", repr(request.device), wanted, "Choose one.") from error
+    if request.reference is not None and not request.reference.is_dir():
+        found, wanted = "no such folder", "a folder of true label maps"
+        raise InputError(request.reference, found, wanted, "Check --reference.")

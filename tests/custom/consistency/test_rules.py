@@ -190,7 +190,7 @@ def test_a_heart_without_an_atrium_keeps_its_veins_and_its_appendage() -> None:
 
 
 def test_an_appendage_cut_by_the_face_that_cuts_the_atrium_stays_with_a_note() -> None:
-    shape, appendage = (13, 11, 17), (LAA, ((8, 10), (2, 5), (12, 16)))
+    shape, appendage = (13, 11, 17), (LAA, ((8, 12), (2, 8), (12, 16)))
     both_cut = drawn(shape, (LA, ((1, 5), (1, 5), (10, 16))), appendage)
     result, drafts = after(drop_detached, both_cut)
     np.testing.assert_array_equal(result, both_cut)

@@ -121,6 +121,9 @@ def find_inputs(
     else:
         files = [path for folder in folders.values() for path in folder.iterdir() if is_label_map_name(path)]
         labels = dict.fromkeys(sorted({case_name(path) for path in files if path.is_file()}))
+        if not labels:
+            found, wanted = f"no mask in {', '.join(folders)}", "STRUCTURE/CASE.nii.gz"
+            raise InputError(masks_dir, found, wanted, "Give the folder `masks` that stage 1 has written.")
         absent = [name for name in labels_of.names if name not in folders]
         LOGGER.info("%s: %d cases, no masks of %s", masks_dir, len(labels), ", ".join(absent) or "nothing")
     probabilities = Probabilities(masks_dir, labels_of)

@@ -1,4 +1,4 @@
-"""What the bundles say of themselves agrees with what they are; near_fusion's own tables are in test_fusion_contract."""
+"""What the bundles say of themselves agrees with what they are; more on near_fusion in test_fusion_contract."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
@@ -22,6 +22,7 @@ from ..cohort.dataset_dir import given_or_phantoms
 from ..cohort.label_maps import LabelMap, check_header, is_label_map_name, read_label_map
 from ..errors import InputError
 from .output import same_grid
+from .probabilities import Probabilities, file_of, read_all
 
 LOGGER = logging.getLogger(__name__)
 
@@ -73,29 +74,6 @@ class CaseInputs:
         return {path: f"{stat.st_size}-{stat.st_mtime_ns}" for path, stat in stats.items()}
 
 
-class Probabilities:
-    """The stored probabilities of a case's thin structures, read when asked for.
-
-    Args:
-        masks_dir: ``STRUCTURE/probability/CASE.nii.gz`` below it; empty: there are none.
-        label_table: the table or its name.
-    """
-
-    def __init__(self, masks_dir: str | Path, label_table: str | StructureTable = PUBLIC_CARDIAC_CT.name) -> None:
-        folder = Path(masks_dir)
-        thin = [structure.name for structure in table(label_table) if structure.thin]
-        self.folders = {name: folder / name / "probability" for name in thin} if str(masks_dir) else {}
-
-    def paths(self, case: str) -> dict[str, Path]:
-        """Where they are, by the structure's name; a structure without a file is left out."""
-        found = {name: _file_of(folder, case) for name, folder in self.folders.items()}
-        return {name: path for name, path in found.items() if path.exists()}
-
-    def __call__(self, case: str) -> dict[str, Float32[np.ndarray, "i j k"]]:
-        """By the structure's name, 0 to 1. Raises ``InputError`` as :func:`read_probability`."""
-        return {name: read_probability(path) for name, path in self.paths(case).items()}
-
-
 def find_inputs(
     dataset_dir: str | Path = "",
     masks_dir: str | Path = "",
@@ -131,7 +109,7 @@ def find_inputs(
         CaseInputs(
             case=case,
             labels=path,
-            masks={name: _file_of(folder, case) for name, folder in folders.items()},
+            masks={name: file_of(folder, case) for name, folder in folders.items()},
             probabilities=probabilities.paths(case),
         )
         for case, path in labels.items()
@@ -164,20 +142,16 @@ def load_masks(
             or two files lie on different grids.
     """
     structures = sorted(label_table, key=lambda structure: structure.index)
-    first = read_label_map(inputs.labels, label_table) if inputs.labels else None
-    channels = None
+    masks = read_all(lambda path: read_label_map(path, MASK), inputs.masks)
+    first = read_label_map(inputs.labels, label_table) if inputs.labels else next(iter(masks.values()))
+    channels = np.zeros((len(structures), *first.labels.shape), np.uint8)
     for channel, structure in enumerate(structures):
-        own = read_label_map(inputs.masks[structure.name], MASK) if structure.name in inputs.masks else None
-        first = first or own
-        if first is None:
-            continue  # no label map, and no mask of this structure
+        own = masks.pop(structure.name, None)
         if own is not None:
             check_grid(own.path, own.labels.shape, own.affine, first)
-        if channels is None:
-            channels = np.zeros((len(structures), *first.labels.shape), np.uint8)
-        if own is not None or inputs.labels:
-            channels[channel] = own.labels if own is not None else first.labels == structure.index
-    assert first is not None and channels is not None, "a case has at least one file"
+            channels[channel] = own.labels
+        elif inputs.labels:
+            channels[channel] = first.labels == structure.index
     for path in inputs.probabilities.values():
         image: Any = nib.load(path)
         check_grid(path, image.shape, image.affine, first)
@@ -194,25 +168,6 @@ def check_grid(path: Path, shape: Sequence[int], affine: np.ndarray, first: Labe
         found = f"voxels at other places in the world (origin {np.asarray(affine)[:3, 3].round(2).tolist()} mm)"
         wanted = f"the affine of {first.path} (origin {first.affine[:3, 3].round(2).tolist()} mm)"
         raise InputError(path, found, wanted, remedy)
-
-
-def read_probability(path: Path) -> Float32[np.ndarray, "i j k"]:
-    """A stored probability.
-
-    Raises:
-        InputError: a file that is missing or faulty, or values outside of 0 to 1, NaN among them.
-    """
-    check_header(path)
-    image: Any = nib.load(path)
-    try:
-        values = np.asarray(image.dataobj, dtype=np.float32)
-    except (OSError, EOFError, ValueError) as error:
-        found = f"voxels that cannot be read ({(str(error).splitlines() or [''])[0][:160]})"
-        raise InputError(path, found, "a complete file", "Write it again, or take it away.") from error
-    if not (values.min() >= 0 and values.max() <= 1):
-        found = f"values from {values.min():g} to {values.max():g}"
-        raise InputError(path, found, "probabilities, 0 to 1", "Write it again, or take it away.")
-    return values
 
 
 class LoadMasksd(MapTransform):
@@ -243,12 +198,6 @@ class LoadMasksd(MapTransform):
         for key in self.key_iterator(item):
             item[key] = MetaTensor(torch.from_numpy(channels), affine=torch.from_numpy(affine.copy()))
         return item
-
-
-def _file_of(folder: Path, case: str) -> Path:
-    """``CASE.nii.gz`` in the folder, or ``CASE.nii`` if that is what is there."""
-    plain = folder / f"{case}.nii"
-    return plain if plain.exists() else folder / f"{case}.nii.gz"
 
 
 def _mask_folders(masks_dir: Path, label_table: StructureTable) -> dict[str, Path]:

@@ -6,21 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
 
 from custom.anatomy import table
 from custom.cohort.label_maps import write_label_map
-from custom.engines.fusion import (
-    LoadMasksd,
-    Probabilities,
-    changed_table,
-    find_inputs,
-    label_maps,
-    load_masks,
-    read_probability,
-)
+from custom.engines.fusion import LoadMasksd, changed_table, find_inputs, label_maps, load_masks
+from custom.engines.probabilities import Probabilities
 from custom.errors import InputError
 
 SHAPE = (5, 7, 11)
@@ -153,20 +145,6 @@ def test_probabilities_are_those_of_thin_structures_and_read_when_asked_for(labe
     load_masks(inputs[0], TABLE)
     write(masks / "PV" / "probability" / "a.nii.gz", half[1:])
     assert "probability/a.nii.gz: found a grid of (4, 7, 11)" in refusal(load_masks, inputs[0], TABLE)
-
-
-@pytest.mark.parametrize("value", [-0.01, 1.01, float("nan"), float("inf")])
-def test_a_probability_outside_of_0_to_1_is_refused(value: float, tmp_path: Path) -> None:
-    values = np.zeros(SHAPE, np.float32)
-    values[4, 6, 10] = value
-    nib.save(nib.Nifti1Image(values, AFFINE), tmp_path / "p.nii.gz")
-    assert "wanted probabilities, 0 to 1." in refusal(read_probability, tmp_path / "p.nii.gz")
-
-
-def test_a_probability_that_is_cut_short_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "p.nii.gz", np.random.default_rng(0).random(SHAPE, np.float32))
-    path.write_bytes(path.read_bytes()[:-400])
-    assert "found voxels that cannot be read (" in refusal(read_probability, path)
 
 
 def test_the_transform_puts_masks_and_affine_in(labels: Path) -> None:

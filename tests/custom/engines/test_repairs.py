@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from pathlib import Path
@@ -10,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ignite.engine import Engine
 
 from custom.anatomy import adjusted, table
-from custom.cohort.label_maps import read_label_map, write_label_map
+from custom.cohort.label_maps import write_label_map
 from custom.consistency.ledger import Removal, read_ledger
 from custom.engines import repairs as module
 from custom.engines.fusion import find_inputs
-from custom.engines.repairs import FinishRepairs, ForSoundCases, Repairs, SaveRepair
+from custom.engines.repairs import Repairs
 from custom.errors import InputError
 
 AFFINE = np.diag([-2.0, 3, 5, 1])
@@ -193,64 +191,3 @@ def test_a_case_finished_by_another_process_while_the_ledgers_are_written_is_gat
     one.merge()
     assert merged(one) == {"a": 1.0, "b": 1.0, "c": 2.0}
     assert len(times) == 2
-
-
-def test_a_faulty_case_is_left_out_and_what_was_made_of_it_before_is_taken_away(
-    labels: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    save_all(repairs_of(labels))
-    (labels / "b.nii.gz").write_bytes(b"x")
-    repairs = repairs_of(labels)
-    assert (repairs.done, set(repairs.faults)) == ({"a", "c"}, {"b"})
-    assert repairs.passes("b")
-    assert any(text.startswith(f"b is left out: {labels}/b.nii.gz: found") for text in caplog.messages)
-    assert not repairs.repaired("b").exists()
-    message = refusal(FinishRepairs(repairs), Engine(lambda engine, batch: None))
-    assert message.startswith(f"3 cases: found 1 at fault [b: {labels}/b.nii.gz: found a file that cannot be opened")
-    assert message.endswith("take them out, and run it again; the other 2 are done.")
-    assert list(merged(repairs)) == ["a", "c"]
-
-
-def test_a_fault_in_a_transform_is_the_cases_own_and_any_other_error_is_not(labels: Path) -> None:
-    repairs = repairs_of(labels)
-    asked = []
-
-    def transform(item: dict[str, Any]) -> dict[str, Any]:
-        asked.append(item["case"])
-        if item["case"] == "b":
-            raise InputError("b.nii.gz", "x", "y", "Do z.")
-        if item["case"] == "c":
-            raise ZeroDivisionError
-        return {**item, "seen": True}
-
-    sound = ForSoundCases([transform], repairs)
-    assert sound({"case": "a"}) == {"case": "a", "seen": True}
-    assert sound({"case": "b"}) == {"case": "b"}
-    assert str(repairs.faults["b"]) == "b.nii.gz: found x; wanted y. Do z."
-    assert sound({"case": "b"}) == {"case": "b"}
-    with pytest.raises(RuntimeError):
-        sound({"case": "c"})
-    assert asked == ["a", "b", "c"]
-
-
-def test_an_item_is_saved_with_the_affine_of_its_masks_unless_it_is_passed_by(labels: Path) -> None:
-    repairs = repairs_of(labels)
-    item = {**repairs.items[0], "pred": labels_of(4)[None], "pred_ledger": [removal(9.0)]}
-    item["image"].affine[:] = item["image"].affine.new_tensor(AFFINE)
-    SaveRepair(repairs)(item)
-    assert json.loads(repairs.stamp("a").read_text())["inputs"] == repairs.fingerprints["a"]
-    assert read_ledger(repairs.ledger("a"))["a"][0].before_mm3 == 9.0
-    written = read_label_map(repairs.repaired("a"))
-    assert (written.labels == 4).all() and np.array_equal(written.affine, AFFINE)
-    stat = repairs.repaired("a").stat()
-    SaveRepair(repairs)({**item, "pred": labels_of(5)[None]})
-    assert repairs.repaired("a").stat() == stat
-
-
-def test_a_place_that_cannot_be_written_ends_the_run_and_is_no_cases_fault(labels: Path) -> None:
-    repairs = repairs_of(labels)
-    repairs.folder.mkdir()
-    (repairs.folder / "repaired").write_text("")
-    item = {**repairs.items[0], "pred": labels_of(4)[None], "pred_ledger": []}
-    assert "repaired/a.nii.gz: found a place that cannot be written (" in refusal(SaveRepair(repairs), item)
-    assert repairs.faults == {}

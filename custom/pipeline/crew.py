@@ -43,7 +43,8 @@ class Member:
 class Crew:
     """A few worker processes, started when first needed and ended on leaving the ``with`` block, however it is left.
 
-    With one worker the tasks run in this process, one after the other: their own bars show, and nothing is started.
+    With one worker the tasks run in this process, one after the other: their own bars show, and nothing is started. So
+    does a single task as long as no worker has been started: to start one takes seconds.
 
     Args:
         workers: how many, at least 1.
@@ -78,7 +79,8 @@ class Crew:
         tell = TERMINAL_SECONDS if sys.stderr.isatty() else FILE_SECONDS
         total = sum(task.weight for task in tasks)
         with tqdm(total=total, desc=description, bar_format=BAR, mininterval=tell, maxinterval=max(10.0, tell)) as bar:
-            yield from self._here(tasks, bar) if self.workers == 1 else self._apart(tasks, bar)
+            alone = self.workers == 1 or (len(tasks) == 1 and not self.members)
+            yield from self._here(tasks, bar) if alone else self._apart(tasks, bar)
 
     def _here(self, tasks: Sequence[Task], bar: tqdm[Any]) -> Iterator[Answer]:
         torch.set_num_threads(self.threads)

@@ -62,8 +62,7 @@ def take_in(labels: Path, output: Path, label_table: str | StructureTable, crew:
         Task(f"{chunk[0]} ...", check_files, {"paths": chunk, "label_table": labels_of}, float(len(chunk)))
         for chunk in chunks
     ]
-    hands = crew if len(tasks) > 1 else Crew(1)  # starting workers for a few files takes longer than reading them
-    for answer in hands.run(tasks, f"checking {len(unread)} label maps"):
+    for answer in crew.run(tasks, f"checking {len(unread)} label maps"):
         for found in answer.result or [answer.fault]:
             if isinstance(found, str):
                 faults.append(found)

@@ -36,6 +36,12 @@ def test_one_worker_is_this_process_and_keeps_the_order() -> None:
     assert answers == [Answer(name, os.getpid()) for name in "abc"]
 
 
+def test_a_single_task_starts_no_worker() -> None:
+    with Crew(3) as crew:
+        assert list(crew.run([Task("a", os.getpid)], "test")) == [Answer("a", os.getpid())]
+        assert crew.members == []
+
+
 def test_no_task_is_no_answer() -> None:
     with Crew(3) as crew:
         assert list(crew.run([], "test")) == []

@@ -48,7 +48,7 @@ class Preset:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("quick", "the structures' own settings, half of their epochs: a first look", True, 0.5, 100),
+        Preset("quick", "the structures' own settings, three quarters of their epochs: a first look", True, 0.75, 100),
         Preset("standard", "the structures' own settings, small fields that were measured to be best on a CPU"),
         Preset("full", "the published field with 323 features for every structure: for a GPU", overlays=False),
     )

@@ -10,9 +10,9 @@ import pytest
 from custom.cohort.make import make_cohort
 
 TINY: dict[str, Any] = {
-    "max_epochs": 12,
-    "val_interval": 6,
-    "resolution": 16,
+    "max_epochs": 30,
+    "val_interval": 15,
+    "resolution": 24,
     "code_side": 8,
     "latent_size": 4,
     "trunk_channels": [8],

@@ -86,7 +86,7 @@ def test_room_is_needed_for_what_is_not_done_and_for_as_many_cubes_as_workers(re
     cases, jobs = INTAKE.cases, plan.jobs
     done = dict.fromkeys(jobs, "done")
     new = dict.fromkeys(jobs, "new")
-    voxels, cube, code = 2 * 385, 2 * (2 * 16**3), 4 * 8**3
+    voxels, cube, code = 2 * 385, 2 * (2 * 24**3), 4 * 8**3
     assert need_bytes(jobs, done, cases, 2) == int(0.3 * voxels + 1e6)  # type: ignore[arg-type]
     one, two = (need_bytes(jobs, new, cases, workers) for workers in (1, 2))  # type: ignore[arg-type]
     assert two - one == cube + 2 * 12 * code

@@ -1,0 +1,132 @@
+"""What is shown of a repair: the report, TensorBoard's pictures, files for 3D Slicer."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from .. import __version__
+from ..anatomy import StructureTable
+from ..cohort.label_maps import read_label_map
+from ..cohort.seg_nrrd import SUFFIX, write_seg_nrrd
+from ..consistency.ledger import read_ledger
+from ..report.case import Difference, ReportCase, worst_first
+from ..report.page import write_report
+from ..report.slices import slice_picture
+from ..scoring.changes import RepairRow
+from .checking import CheckedCase
+from .crew import Crew
+from .records import digest, read_record, write_record
+from .task import Task
+
+SHOWN = 12
+"""Cases that the report and TensorBoard show, the worst ones; the tables have all."""
+
+UNPAIRED = ("kept_share", "removed_mm3", "added_mm3")
+PAIRED = {
+    "dice": "dice_{}", "hd95_mm": "hd95_{}_mm", "assd_mm": "assd_{}_mm", "surface_dice": "surface_dice_{}",
+    "components": "components_{}", "contact_share": "contact_share_{}", "volume_mm3": "volume_{}_mm3",
+    "holes": "holes_{}", "isoperimetric": "isoperimetric_{}",
+}  # fmt: skip
+"""The report's name of a measure, and the metrics' own, before and after."""
+
+
+def measures_of(row: RepairRow) -> dict[str, Any]:
+    """A row's values under the names that the report has for them."""
+    values = asdict(row)
+    sides = {f"{stem}_{side}": values[own.format(side)] for stem, own in PAIRED.items() for side in ("before", "after")}
+    return sides | {name: values[name] for name in UNPAIRED}
+
+
+def report_cases(cases: Sequence[CheckedCase], rows: Sequence[RepairRow], output: Path) -> list[ReportCase]:
+    """The cases as the report wants them; what neither label map nor reference has is left out of the measures."""
+    measures: dict[str, dict[str, Any]] = {case.name: {} for case in cases}
+    for row in rows:
+        if not row.absent:
+            measures[row.case][row.structure] = measures_of(row)
+    return [
+        ReportCase(
+            case.name,
+            Path(case.path),
+            output / "repaired" / f"{case.name}.nii.gz",
+            read_ledger(output / "ledger" / f"{case.name}.csv").get(case.name, []),
+            measures[case.name],
+        )
+        for case in cases
+    ]
+
+
+def close(
+    cases: Sequence[CheckedCase],
+    rows: Sequence[RepairRow],
+    output: Path,
+    table: StructureTable,
+    facts: Mapping[str, str],
+    seg_nrrd: bool,
+    crew: Crew,
+) -> list[str]:
+    """Write what shows the repair, unless it is there and up to date; the faults, a line each.
+
+    Args:
+        cases: that were repaired.
+        rows: their measures.
+        output: of the repair: ``report/index.html``, ``tensorboard`` and ``slicer`` are written.
+        table: names and colours.
+        facts: what was run, for the head of the report.
+        seg_nrrd: whether files for 3D Slicer are written.
+        crew: does it.
+    """
+    shown = report_cases(cases, rows, output)
+    page, pictures, log = output / "report" / "index.html", output / "tensorboard", output / "logs" / "report.log"
+    key = digest(__version__, dict(facts), table.name, [asdict(row) for row in rows], [_stamp(case) for case in shown])
+    known = read_record(output / "shown.json")
+    tasks = []
+    if known.get("key") != key or not page.is_file() or not pictures.is_dir():
+        arguments = {"page": page, "pictures": pictures, "cases": shown, "table": table, "facts": dict(facts)}
+        tasks.append(Task("report", show, arguments, 10.0, log))
+    for case in shown if seg_nrrd else ():
+        path = output / "slicer" / f"{case.name}{SUFFIX}"
+        if not path.is_file() or path.stat().st_mtime_ns < case.after.stat().st_mtime_ns:
+            tasks.append(Task(case.name, show_in_slicer, {"after": case.after, "path": path, "table": table}, log=log))
+    faults = [answer.fault for answer in crew.run(tasks, "report") if answer.fault]
+    if not faults:
+        write_record(output / "shown.json", {"key": key})
+    return faults
+
+
+def show(
+    page: Path, pictures: Path, cases: Sequence[ReportCase], table: StructureTable, facts: Mapping[str, str]
+) -> None:
+    """Write the report, and slices of the worst cases, before, after and change, as pictures for TensorBoard."""
+    write_report(page, cases, table, "CorField repair", facts, SHOWN)
+    worst, _ = worst_first(cases, [changed(case) for case in cases])
+    shutil.rmtree(pictures, ignore_errors=True)
+    with SummaryWriter(str(pictures)) as writer:
+        for case in worst[:SHOWN]:
+            picture = slice_picture(*case.read(table), table)
+            writer.add_image(f"{case.name}: before | after | change", picture, dataformats="HWC")
+
+
+def changed(case: ReportCase) -> Difference:
+    """What a case's measures say of its change; what passed from one structure to another counts on both sides."""
+    lost, won, had = (
+        sum((case.value(name, column) or 0.0 for name in case.measures), 0.0)
+        for column in ("removed_mm3", "added_mm3", "volume_mm3_before")
+    )
+    return Difference(lost, won, 0.0, had)
+
+
+def show_in_slicer(after: Path, path: Path, table: StructureTable) -> None:
+    """Write one repaired case as a segmentation for 3D Slicer."""
+    found = read_label_map(after, table)
+    write_seg_nrrd(path, found.labels, found.affine, table)
+
+
+def _stamp(case: ReportCase) -> list[Any]:
+    stats = [path.stat() for path in (case.before, case.after)]
+    return [case.name, [(stat.st_size, stat.st_mtime_ns) for stat in stats], len(case.changes)]

@@ -1,0 +1,183 @@
+"""``corfield repair``: label maps in, a repaired data set with proof of what changed out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..engines.fusion import label_maps
+from ..errors import InputError
+from ..scoring.changes import RepairRow, format_repairs, write_metrics
+from .closing import close
+from .crew import Crew
+from .fusion_stage import drop_outdated, fuse_all
+from .intake import refuse_own_outputs, take_in
+from .lock import only_run_in
+from .measures import measure_all
+from .plan import Plan, check_room, format_plan, in_words, make_plan
+from .request import Request, check
+from .stage1 import do_job
+from .task import Answer, Task, is_full_disk
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a repair.
+
+    Attributes:
+        text: for the user.
+        rows: a measure of each structure of each case.
+        faults: of the cases left out, a line each.
+        seconds: it took.
+    """
+
+    text: str
+    rows: tuple[RepairRow, ...]
+    faults: tuple[str, ...]
+    seconds: float
+
+
+def run_repair(request: Request, say: Callable[[str], None] = LOGGER.info) -> Outcome:
+    """Repair a data set. Killed at any moment and called again it goes on, and ends with the same files.
+
+    Args:
+        request: what is asked.
+        say: takes the plan, before anything costs time.
+
+    Raises:
+        InputError: a setting that cannot be used, no good case at all, no room, a full disk, or another run at work.
+    """
+    begun = time.monotonic()
+    check(request)
+    try:
+        with only_run_in(request.output):
+            return _repair(request, say, begun)
+    except OSError as error:
+        if is_full_disk(error):
+            raise full(request.output) from error
+        raise
+
+
+def full(output: Path) -> InputError:
+    remedy = "Free some space there; the same command then goes on where it stopped."
+    return InputError(output, "no room left on the disk", "room for the repair", remedy)
+
+
+def _repair(request: Request, say: Callable[[str], None], begun: float) -> Outcome:
+    output = request.output
+    with Crew(request.hands) as crew:
+        intake = take_in(request.labels, output, request.table, crew)
+        refuse_own_outputs(intake, output)
+        plan = make_plan(request, intake)
+        say(format_plan(plan, output))
+        check_room(plan, output)
+        drop_outdated(output, plan.names)
+        if request.trainers == request.hands:
+            train_all(plan, crew)
+        else:
+            with Crew(request.trainers) as trainers:
+                train_all(plan, trainers)
+        faults = [*intake.faults]
+        faults += fuse_all(output, tuple(plan.jobs), len(intake.cases), stage2_settings(request), crew)
+        repaired = [case for case in intake.cases if (output / "repaired" / f"{case.name}.nii.gz").is_file()]
+        if not repaired:
+            raise InputError("stage 2", f"no case repaired [{' | '.join(faults)}]", "at least one", "Mend the cause.")
+        references, missing = find_references(request, plan.names)
+        rows, unmeasured = measure_all(repaired, output, references, request.table, crew)
+        faults += [*missing, *unmeasured]
+        write_metrics(output / "metrics.csv", rows)
+        faults += close(repaired, rows, output, request.table, facts_of(request, plan), request.seg_nrrd, crew)
+    seconds = time.monotonic() - begun
+    text = f"{format_repairs(rows)}\n{losses(rows)}\n{places(request)}\n{len(repaired)} cases in {in_words(seconds)}"
+    return Outcome(text, tuple(rows), tuple(faults), seconds)
+
+
+def find_references(request: Request, names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
+    """The truth of each case that has one, by case, and what to say of the others."""
+    if request.reference is None:
+        return {}, []
+    found = label_maps(request.reference)
+    remedy = "It is measured against its input alone."
+    missing = [
+        str(InputError(request.reference, f"no label map of case {name}", "one for every case", remedy))
+        for name in names
+        if name not in found
+    ]
+    return {name: path for name, path in found.items() if name in names}, missing
+
+
+def losses(rows: Sequence[RepairRow]) -> str:
+    """A line for each structure that the repair has taken away altogether: nobody should have to find that out."""
+    lost: dict[str, list[str]] = {}
+    for row in rows:
+        if row.lost:
+            lost.setdefault(row.structure, []).append(row.case)
+    return "".join(
+        f"LOST: {name} is gone from {len(cases)} cases, among them {', '.join(cases[:3])}; look at the report\n"
+        for name, cases in lost.items()
+    )
+
+
+def facts_of(request: Request, plan: Plan) -> dict[str, str]:
+    """What was run, for the head of the report."""
+    facts = {"preset": request.preset, "repaired by a field": ", ".join(sorted(plan.jobs)) or "nothing"}
+    if plan.left_alone:
+        facts["taken as they were"] = ", ".join(plan.left_alone)
+    if request.reference:
+        facts["reference"] = str(request.reference)
+    return facts | {"version": __version__}
+
+
+def places(request: Request) -> str:
+    """Where things lie, for the user."""
+    output = request.output
+    lines = {
+        "repaired": output / "repaired",
+        "what changed": output / "ledger.csv",
+        "measures": output / "metrics.csv",
+        "report": output / "report" / "index.html",
+        "pictures": f"tensorboard --logdir {output}",
+    }
+    if request.seg_nrrd:
+        lines["3D Slicer"] = output / "slicer"
+    return "\n".join(f"{name:<14}{place}" for name, place in lines.items())
+
+
+def train_all(plan: Plan, crew: Crew) -> None:
+    """Stage 1 of every structure that is not up to date.
+
+    Raises:
+        InputError: with the faults of the structures that could not be trained, once the others are done.
+    """
+    to_do = [job for name, job in plan.jobs.items() if plan.states[name] != "done"]
+    tasks = [
+        Task(
+            job.structure,
+            do_job,
+            {"job": job},
+            max(plan.seconds[job.structure], 1e-3),
+            job.folder.parent / "logs" / f"{job.structure}.log",
+        )
+        for job in to_do
+    ]
+    failed: list[Answer] = [answer for answer in crew.run(tasks, "stage 1") if answer.fault]
+    if any(answer.disk_full for answer in failed):
+        raise full(to_do[0].folder.parent)
+    if failed:
+        found = f"{len(failed)} structures that could not be trained [{' | '.join(answer.fault for answer in failed)}]"
+        remedy = "Mend the cause, or leave them out by --structures; the others are done."
+        raise InputError("stage 1", found, "a field of every structure", remedy)
+
+
+def stage2_settings(request: Request) -> dict[str, Any]:
+    """What the bundle of stage 2 is given besides where things lie."""
+    changes = {name: dict(fields) for name, fields in request.table_changes.items()}
+    given = {"label_table": request.label_table, "strict_components": request.strict_components}
+    return given | ({"table_changes": changes} if changes else {})

@@ -1,0 +1,256 @@
+"""A whole repair: label maps in, a repaired data set and the proof of it out."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from custom.anatomy import PUBLIC_CARDIAC_CT
+from custom.cohort.label_maps import read_label_map, write_label_map
+from custom.consistency.ledger import read_ledger
+from custom.errors import InputError
+from custom.pipeline import repair as repairing
+from custom.pipeline.repair import Outcome, losses, run_repair
+from custom.pipeline.request import Request
+from custom.scoring.changes import read_metrics
+
+from .conftest import TINY
+
+TWO = ("LA", "Coronary")
+AFFINE = np.array([[0.0, -2.0, 0, 7], [1.5, 0, 0, -3], [0, 0, 2.5, 11], [0, 0, 0, 1]])
+
+
+def asked(labels: Path, output: Path, **fields: Any) -> Request:
+    given: dict[str, Any] = {"workers": 1, "device": "cpu", "overrides": TINY, "structures": TWO}
+    return Request(labels=labels, output=output, **(given | fields))
+
+
+def written(output: Path) -> dict[str, int]:
+    """When every file below a folder was written."""
+    return {str(path.relative_to(output)): path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def done(hearts: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Request, Outcome, list[str]]:
+    """A repair of two phantoms with a reference and a third label map that is faulty; not to be written to."""
+    folder = tmp_path_factory.mktemp("repair")
+    shutil.copytree(hearts / "labels", folder / "labels")
+    write_label_map(folder / "labels" / "strange.nii.gz", np.full((3, 5, 7), 99, np.uint8), np.eye(4))
+    said: list[str] = []
+    request = asked(folder / "labels", folder / "out", reference=hearts / "truth", seg_nrrd=True)
+    return request, run_repair(request, said.append), said
+
+
+def test_every_good_case_is_repaired_on_its_own_grid(done: tuple[Request, Outcome, list[str]]) -> None:
+    request, _, _ = done
+    for name in ("phantom_000", "phantom_001"):
+        before, after = (
+            nib.load(folder / f"{name}.nii.gz") for folder in (request.labels, request.output / "repaired")
+        )
+        assert (after.shape, after.get_data_dtype()) == (before.shape, np.uint8)
+        assert np.array_equal(after.affine, before.affine)
+        assert {0, *range(1, 8), 9} <= set(np.unique(after.dataobj)) <= set(range(11))
+
+
+def test_everything_promised_is_written(done: tuple[Request, Outcome, list[str]]) -> None:
+    request, outcome, _ = done
+    output = request.output
+    assert [row.case for row in read_metrics(output / "metrics.csv")] == ["phantom_000"] * 10 + ["phantom_001"] * 10
+    assert tuple(read_metrics(output / "metrics.csv")) == outcome.rows
+    assert all(row.dice_after is not None for row in outcome.rows)
+    assert {change.structure for changes in read_ledger(output / "ledger.csv").values() for change in changes}
+    assert "<html" in (output / "report" / "index.html").read_text(encoding="utf-8")[:500]
+    assert {path.name for path in (output / "slicer").iterdir()} == {
+        "phantom_000.seg.nrrd",
+        "phantom_001.seg.nrrd",
+    }
+    assert len(list((output / "tensorboard").glob("events*"))) == 1
+    masks = output / "stage1" / "masks"
+    assert sorted(path.name for path in masks.iterdir()) == sorted(TWO)
+    assert (masks / "Coronary" / "probability" / "phantom_000.nii.gz").is_file()
+    assert not (masks / "LA" / "probability").exists()
+
+
+def test_the_plan_is_said_first_and_the_table_last(done: tuple[Request, Outcome, list[str]]) -> None:
+    _, outcome, said = done
+    assert len(said) == 1
+    assert "cases       2 good, 1 faulty and left out" in said[0]
+    assert outcome.text.startswith("| structure")
+    for place in ("repaired", "ledger.csv", "metrics.csv", "index.html", "slicer"):
+        assert place in outcome.text
+
+
+def test_a_faulty_case_is_named_and_does_not_keep_the_others_from_their_repair(
+    done: tuple[Request, Outcome, list[str]],
+) -> None:
+    _, outcome, _ = done
+    assert len(outcome.faults) == 1
+    assert "strange.nii.gz: found the label values 99" in outcome.faults[0]
+
+
+def test_a_second_run_does_nothing_again(done: tuple[Request, Outcome, list[str]]) -> None:
+    request, outcome, _ = done
+    before = written(request.output)
+    said: list[str] = []
+    again = run_repair(request, said.append)
+    after = written(request.output)
+    rewritten = {name for name in after if after[name] != before.get(name)}
+    assert rewritten <= {
+        ".lock",
+        "cases.json",
+        "checked.json",
+        "ledger.csv",
+        "metrics.csv",
+        "shown.json",
+        "written.json",
+        "logs/fusion_0.log",
+    }
+    assert said[0].count("up to date") == 2
+    assert (again.rows, again.faults) == (outcome.rows, outcome.faults)
+
+
+def test_an_edited_case_takes_its_own_structure_and_nothing_else_through_stage_1_again(
+    done: tuple[Request, Outcome, list[str]], tmp_path: Path
+) -> None:
+    request, outcome, _ = done
+    shutil.copytree(request.output, tmp_path / "out")
+    shutil.copytree(request.labels, tmp_path / "labels")
+    (tmp_path / "labels" / "strange.nii.gz").unlink()
+    path = tmp_path / "labels" / "phantom_000.nii.gz"
+    edited = read_label_map(path)
+    labels = edited.labels.copy()
+    i, j, k = np.argwhere(labels == 2)[0]
+    labels[i, j, k] = 0
+    write_label_map(path, labels, edited.affine)
+    said: list[str] = []
+    again = run_repair(replace(request, labels=tmp_path / "labels", output=tmp_path / "out"), said.append)
+    assert "LA: to be trained" in said[0]
+    assert "Coronary: up to date" in said[0]
+    assert again.faults == ()
+    changed = [one.case for one, other in zip(again.rows, outcome.rows, strict=True) if one != other]
+    assert "phantom_000" in changed
+
+
+def test_a_case_that_is_gone_leaves_no_output_behind(done: tuple[Request, Outcome, list[str]], tmp_path: Path) -> None:
+    request, _, _ = done
+    shutil.copytree(request.output, tmp_path / "out")
+    one = replace(request, labels=request.labels / "phantom_001.nii.gz", output=tmp_path / "out")
+    outcome = run_repair(one)
+    assert [path.name for path in (tmp_path / "out" / "repaired").iterdir()] == ["phantom_001.nii.gz"]
+    assert [path.name for path in (tmp_path / "out" / "slicer").iterdir()] == ["phantom_001.seg.nrrd"]
+    assert {row.case for row in outcome.rows} == {"phantom_001"}
+
+
+def test_a_label_map_with_a_single_structure_goes_through(hearts: Path, tmp_path: Path) -> None:
+    truth = read_label_map(hearts / "truth" / "phantom_000.nii.gz")
+    path = tmp_path / "one.nii"
+    write_label_map(path, np.where(truth.labels == 2, 2, 0).astype(np.uint8), AFFINE)
+    outcome = run_repair(asked(path, tmp_path / "out", structures=()))
+    found = read_label_map(tmp_path / "out" / "repaired" / "one.nii.gz")
+    assert set(np.unique(found.labels)) == {0, 2}
+    assert np.allclose(found.affine, AFFINE)
+    assert outcome.faults == ()
+    assert [path.name for path in (tmp_path / "out" / "stage1" / "masks").iterdir()] == ["LA"]
+
+
+def test_empty_label_maps_stay_empty_and_nothing_is_trained(tmp_path: Path) -> None:
+    for name, shape in (("a", (5, 7, 11)), ("b", (3, 2, 13))):
+        write_label_map(tmp_path / "labels" / f"{name}.nii.gz", np.zeros(shape, np.uint8), AFFINE)
+    said: list[str] = []
+    outcome = run_repair(asked(tmp_path / "labels", tmp_path / "out", structures=()), said.append)
+    assert "in no case: Myocardium, LA" in said[0]
+    assert not read_label_map(tmp_path / "out" / "repaired" / "b.nii.gz").labels.any()
+    assert all(row.absent for row in outcome.rows)
+    assert outcome.faults == ()
+    assert not (tmp_path / "out" / "stage1").exists()
+
+
+def test_a_case_without_a_reference_is_named_and_measured_against_its_input(
+    done: tuple[Request, Outcome, list[str]], hearts: Path, tmp_path: Path
+) -> None:
+    request, _, _ = done
+    shutil.copytree(request.output, tmp_path / "out")
+    (tmp_path / "truth").mkdir()
+    shutil.copy(hearts / "truth" / "phantom_001.nii.gz", tmp_path / "truth")
+    outcome = run_repair(replace(request, output=tmp_path / "out", reference=tmp_path / "truth"))
+    assert any("no label map of case phantom_000" in fault for fault in outcome.faults)
+    known = {(row.case, row.dice_after is not None) for row in outcome.rows}
+    assert known == {("phantom_000", False), ("phantom_001", True)}
+
+
+def test_a_structure_lost_altogether_is_said_aloud(done: tuple[Request, Outcome, list[str]]) -> None:
+    _, outcome, _ = done
+    kept = [replace(row, volume_after_mm3=1.0) for row in outcome.rows]
+    assert losses(kept) == ""
+    rows = [replace(row, volume_after_mm3=0.0) if row.structure == "PV" else row for row in kept]
+    assert losses(rows) == "LOST: PV is gone from 2 cases, among them phantom_000, phantom_001; look at the report\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"preset": "fast"}, "--preset: found 'fast'; wanted one of quick, standard, full"),
+        ({"workers": -1}, "--workers: found -1; wanted a whole number from 0"),
+        ({"seed": 1.5}, "--seed: found 1.5; wanted a whole number from 0"),
+        ({"device": "tpu0"}, "--device: found 'tpu0'; wanted a device of this machine"),
+        ({"structures": ("LAB",)}, "Did you mean 'LA'?"),
+        ({"label_table": "mine"}, "label_table: found 'mine'"),
+        ({"table_changes": {"PV": {"pieces": 4}}}, "table_changes: PV: found the field 'pieces'"),
+        ({"reference": Path("/nowhere")}, "/nowhere: found no such folder; wanted a folder of true label maps"),
+        ({"labels": Path("/nowhere")}, "/nowhere: found no such file or folder"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_costs_time(
+    fields: dict[str, Any], message: str, hearts: Path, tmp_path: Path
+) -> None:
+    request = asked(hearts / "labels", tmp_path / "out")
+    for name, value in fields.items():  # as a command line would: unchecked
+        object.__setattr__(request, name, value)
+    with pytest.raises(InputError) as raised:
+        run_repair(request)
+    assert message in str(raised.value)
+    assert not (tmp_path / "out" / "stage1").exists()
+
+
+def test_a_disk_that_is_full_anywhere_is_one_line(
+    hearts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*given: Any, **named: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(repairing, "take_in", fill)
+        with pytest.raises(InputError, match="found no room left on the disk; wanted room for the repair"):
+            run_repair(asked(hearts / "labels", tmp_path))
+    monkeypatch.setattr(repairing, "do_job", fill)
+    with pytest.raises(InputError, match="found no room left on the disk; wanted room for the repair"):
+        run_repair(asked(hearts / "labels", tmp_path))
+
+
+def test_a_structure_that_cannot_be_trained_is_named_once_the_others_are_done(
+    hearts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = repairing.do_job
+
+    def fails(job: Any) -> float:
+        if job.structure == "Coronary":
+            raise ValueError("a bad day")
+        return plain(job)
+
+    monkeypatch.setattr(repairing, "do_job", fails)
+    with pytest.raises(InputError, match=r"1 structures that could not be trained \[Coronary: ValueError: a bad day"):
+        run_repair(asked(hearts / "labels", tmp_path))
+    assert (tmp_path / "stage1" / "masks" / "LA" / "phantom_001.nii.gz").is_file()
+    assert "Traceback" in (tmp_path / "logs" / "Coronary.log").read_text()
+
+
+def test_the_table_of_the_request_is_changed_as_asked(tmp_path: Path) -> None:
+    request = asked(tmp_path, tmp_path, table_changes={"PV": {"components": 4}})
+    assert request.table["PV"].components == 4
+    assert asked(tmp_path, tmp_path).table == PUBLIC_CARDIAC_CT

@@ -22,7 +22,7 @@ $(BENCH_STAMP): $(STAMP)
 
 install: $(STAMP)  ## create .venv with the pinned packages
 
-demo: $(STAMP)  ## repair a damaged phantom heart and draw it before and after, into demo/
+demo: $(STAMP)  ## damage six phantom hearts, repair all ten structures, print the scores and write a report, into demo/
 	$(BIN)/corfield demo --output demo
 
 test: $(STAMP)  ## the fast tests

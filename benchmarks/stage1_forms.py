@@ -22,7 +22,7 @@ from custom.cohort.cases import find_cases
 from custom.cohort.label_maps import read_label_map, write_label_map
 from custom.cohort.make import make_cohort
 from custom.engines.workflows import bundle_configs, run_bundle
-from custom.pipeline.demo import score_structure
+from custom.pipeline.one_structure import score_structure
 from custom.scoring.scores import summarise
 from custom.volumes.bridges import bridge
 from custom.volumes.components import clean

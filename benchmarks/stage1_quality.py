@@ -27,7 +27,7 @@ from custom.cohort.cases import find_cases
 from custom.cohort.defects import damage
 from custom.cohort.label_maps import read_label_map, write_label_map
 from custom.cohort.make import make_cohort
-from custom.pipeline.demo import repair_structure, score_structure
+from custom.pipeline.one_structure import repair_structure, score_structure
 from custom.scoring.scores import ScoreRow, format_comparison, summarise, write_scores
 
 from .peer_scores import DAMAGED, TRUTH, read_pairs, score_peers

@@ -11,7 +11,7 @@ import torch
 from custom.cohort.make import make_cohort
 from custom.engines.asking import DenseInferer
 from custom.engines.checkpoint import field_of, frames_of, load_checkpoint
-from custom.pipeline.demo import repair_structure, score_structure
+from custom.pipeline.one_structure import repair_structure, score_structure
 from custom.scoring.scores import ScoreRow
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path
@@ -13,10 +14,15 @@ from typing import Any
 import fire
 
 from . import __version__
+from .anatomy import PUBLIC_CARDIAC_CT
 from .cohort.defects import Defects
 from .cohort.make import make_cohort
 from .errors import InputError
 from .pipeline.demo import run_demo
+from .pipeline.repair import run_repair
+from .pipeline.request import Request
+from .pipeline.score import run_score
+from .pipeline.typed import flag, listed, tables
 
 
 class Commands:
@@ -39,20 +45,132 @@ class Commands:
         paths = make_cohort(Path(str(output)), cases, size, seed, Defects(**severities))
         print(f"{len(paths)} cases in {output}: truth/ and labels/")
 
-    def demo(self, output: str = "demo", cases: int = 6, size: int = 96, seed: int = 0) -> None:
-        """Make a phantom cohort, repair three structures of it, print the scores and draw a picture: about 3 minutes.
+    def repair(
+        self,
+        labels: str,
+        output: str,
+        reference: str = "",
+        structures: str = "",
+        preset: str = "standard",
+        device: str = "",
+        workers: int = 0,
+        strict_components: bool = False,
+        label_table: str = PUBLIC_CARDIAC_CT.name,
+        table_changes: str = "",
+        seg_nrrd: bool = False,
+        seed: int = 0,
+    ) -> None:
+        """Repair a data set of label maps: OUTPUT/repaired, and beside it proof of what was changed.
+
+        Every file is checked first; a faulty one is named and left out, the others are repaired, and the exit code
+        is 1. A plan with the expected time is printed before anything costs time. Stopped at any moment, by Ctrl-C too,
+        the same command goes on where it stopped and ends with the same files; what is up to date is not done again.
+
+        Written are repaired/NAME.nii.gz (native grid and affine), ledger.csv (each removal and addition, in mm3, and
+        why), metrics.csv, report/index.html (opens offline), stage1/ (a field and masks per structure) and logs/.
+
+        Args:
+            labels: folder of label maps (.nii, .nii.gz), one label map, or a MONAI data list (.json).
+            output: folder to write; give the same one again to go on.
+            reference: folder of true label maps of the same names, to score against.
+            structures: names or numbers with commas between them, such as LA,LAA,Coronary: only these are trained, the
+                others are taken from the label maps. All of them if left out.
+            preset: quick (three quarters of the training, a first look), standard, or full (323 features, for a GPU).
+            device: cpu or cuda; the GPU if left out and there is one.
+            workers: processes; as many as there are cores if left out, and one for training on a GPU.
+            strict_components: keep the table's numbers of pieces to the letter; else large ones in contact are spared.
+            label_table: which number is which structure: public_cardiac_ct or totalsegmentator_heart.
+            table_changes: other limits for the rules, as JSON, such as {"PV": {"components": 4}}.
+            seg_nrrd: write slicer/NAME.seg.nrrd too, which 3D Slicer opens with names and colours.
+            seed: of everything random.
+        """
+        request = Request(
+            labels=Path(str(labels)),
+            output=Path(str(output)),
+            reference=Path(str(reference)) if reference != "" else None,
+            structures=listed(structures),
+            preset=str(preset),
+            device=str(device),
+            workers=workers,
+            strict_components=flag("--strict_components", strict_components),
+            label_table=str(label_table),
+            table_changes=tables(table_changes),
+            seg_nrrd=flag("--seg_nrrd", seg_nrrd),
+            seed=seed,
+        )
+        outcome = run_repair(request, say)
+        say(outcome.text)
+        end_with(outcome.faults)
+
+    def score(
+        self,
+        prediction: str,
+        reference: str,
+        output: str = "",
+        label_table: str = PUBLIC_CARDIAC_CT.name,
+        structures: str = "",
+        workers: int = 0,
+        tolerance_mm: float = 1.0,
+    ) -> None:
+        """Score label maps against references of the same names: Dice, HD95, ASSD, surface Dice, pieces.
+
+        A case that cannot be scored is named, the others are scored, and the exit code is 1.
+
+        Args:
+            prediction: folder of label maps, a MONAI data list (.json), or one label map.
+            reference: the same of the truth, on the same grids; one label map for one.
+            output: folder for scores.csv (a line per case and structure) and scores.json (means); nothing if left out.
+            label_table: which number is which structure: public_cardiac_ct or totalsegmentator_heart.
+            structures: names or numbers with commas between them; all if left out.
+            workers: processes; as many as there are cores if left out.
+            tolerance_mm: of the surface Dice.
+        """
+        scored = run_score(
+            Path(str(prediction)),
+            Path(str(reference)),
+            Path(str(output)) if output != "" else None,
+            str(label_table),
+            listed(structures),
+            workers,
+            tolerance_mm,
+        )
+        say(scored.text)
+        end_with(scored.faults)
+
+    def demo(self, output: str = "demo", cases: int = 6, size: int = 96, seed: int = 0, workers: int = 0) -> None:
+        """Make a damaged phantom cohort, repair all ten structures of it, and print the scores against the known truth.
+
+        The same as `corfield phantoms` and `corfield repair --preset quick --reference`. OUTPUT/report/index.html
+        shows every case before and after.
 
         Args:
             output: folder to write.
             cases: number of phantom hearts.
             size: voxels a side.
             seed: of the cohort and the training.
+            workers: processes; as many as there are cores if left out.
         """
-        print(run_demo(Path(str(output)), cases, size, seed))
+        outcome = run_demo(Path(str(output)), cases, size, seed, workers, say)
+        say(outcome.text)
+        end_with(outcome.faults)
 
     def version(self) -> None:
         """Print the version."""
         print(__version__)
+
+
+def say(text: str) -> None:
+    """Print at once: what comes before hours of work must not wait for them."""
+    print(f"{text}\n", flush=True)
+
+
+def end_with(faults: Sequence[str]) -> None:
+    """Name what was left out, and end with exit code 1; without faults just go on."""
+    if faults:
+        for fault in faults:
+            sys.stderr.write(f"left out: {fault}\n")
+        sys.stderr.write(f"{len(faults)} faults; the rest is done\n")
+        sys.exit(1)
 
 
 def check_flags(arguments: list[str]) -> None:
@@ -84,7 +202,7 @@ def asking_for_help(arguments: list[str]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point: an ``InputError`` becomes one line on standard error and exit code 2."""
+    """Entry point: an ``InputError`` becomes one line on standard error and exit code 2, Ctrl-C one and 130."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     logging.getLogger("custom").setLevel(logging.INFO)
     given = asking_for_help(sys.argv[1:] if arguments is None else arguments)
@@ -95,3 +213,6 @@ def main(arguments: list[str] | None = None) -> None:
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped; the same command goes on where it stopped\n")
+        sys.exit(130)

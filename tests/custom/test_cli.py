@@ -16,6 +16,7 @@ import pytest
 from custom import __version__
 from custom.cli import asking_for_help, check_flags, main
 from custom.cohort.defects import Defects
+from custom.cohort.label_maps import write_label_map
 from custom.errors import InputError
 
 SMALL = ["--cases", "1", "--size", "32"]
@@ -36,6 +37,23 @@ BAD = {
     ("--holes",): "--holes: found True; wanted a severity, a number from 0 to 10",
     ("--holse", "1"): "--holse: found no such flag; wanted one of --output, --cases",
     ("--case", "1"): "--case: found no such flag",
+}
+REPAIRS = {
+    ("labels", "--preset", "fast"): "--preset: found 'fast'; wanted one of quick, standard, full",
+    ("labels", "--workers", "many"): "--workers: found 'many'; wanted a whole number from 0",
+    ("labels", "--workers", "1.5"): "--workers: found 1.5; wanted a whole number from 0",
+    ("labels", "--seed", "-1"): "--seed: found -1; wanted a whole number from 0",
+    ("labels", "--device", "abacus"): "--device: found 'abacus'; wanted a device of this machine",
+    ("labels", "--structures", "LA,LAB"): "structure of table 'public_cardiac_ct': found 'LAB'",
+    ("labels", "--structures", "2,11"): "structure of table 'public_cardiac_ct': found '11'",
+    ("labels", "--label_table", "mine"): "label_table: found 'mine'; wanted one of",
+    ("labels", "--strict_components", "perhaps"): "--strict_components: found 'perhaps'; wanted nothing behind it",
+    ("labels", "--table_changes", "PV"): "--table_changes: found 'PV'; wanted fields by structure",
+    ("labels", "--table_changes", '{"PV": {"pieces": 4}}'): "table_changes: PV: found the field 'pieces'",
+    ("labels", "--reference", "nowhere"): "nowhere: found no such folder; wanted a folder of true label maps",
+    ("nowhere",): "nowhere: found no such file or folder; wanted a folder of label maps",
+    ("only_faulty",): "only_faulty: found no usable label map among 1 [",
+    ("labels", "--presets", "quick"): "--presets: found no such flag",
 }
 SCRIPT = """
 import contextlib, io, json, sys
@@ -64,6 +82,13 @@ def answers(folder: Path) -> dict[tuple[str, ...], Any]:
     gives what was typed, whatever the annotations say."""
     commands: list[list[str]] = [[], *(["phantoms", "bad", *flags] for flags in BAD)]
     commands += [["phantoms", name, *SMALL, *UNDAMAGED] for name in ("2024", "with space/心 ü")]
+    commands += [["repair", *words, "--output", "refused"] for words in REPAIRS]
+    commands += [["repair", *words] for words in (("labels", "some"), ("labels/empty.nii", "all", "--seg_nrrd"))]
+    commands += [["score", *words] for words in (("labels/empty.nii", "labels/empty.nii"), ("labels", "only_faulty"))]
+    write_label_map(folder / "labels" / "empty.nii", np.zeros((2, 3, 5), np.uint8), np.eye(4))
+    for name in ("labels", "only_faulty"):
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "text.nii").write_text("no image")
     command = [sys.executable, "-c", SCRIPT]
     root = str(Path(__file__).resolve().parents[2])
     environment = os.environ | {"PYTHONPATH": root}
@@ -93,16 +118,24 @@ def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_without_arguments_the_commands_are_listed_and_the_exit_code_is_0(answers: dict[tuple[str, ...], Any]) -> None:
     code, out, err = answers[()]
     assert (code, err) == (0, "")
-    for name in ("phantoms", "demo", "version"):
+    for name in ("phantoms", "repair", "score", "demo", "version"):
         assert f"\n     {name}\n" in out
 
 
-@pytest.mark.parametrize("given", [["--help"], ["-h"], ["phantoms", "--help"], ["phantoms", "-h"], ["demo", "--help"]])
+@pytest.mark.parametrize(
+    "given",
+    [["--help"], ["-h"], *([name, "--help"] for name in ("phantoms", "repair", "score", "demo")), ["demo", "-h"]],
+)
 def test_help_is_given_for_every_command_with_exit_code_0(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(given) == 0
     said = "".join(capsys.readouterr())
-    names = {"phantoms": ["OUTPUT", "--cases", "--size", "--seed", "--holes"], "demo": ["--output", "--size"]}
-    assert all(name in said for name in names.get(given[0], ["phantoms", "demo", "version"]))
+    names = {
+        "phantoms": ["OUTPUT", "--cases", "--size", "--seed", "--holes"],
+        "repair": ["LABELS", "OUTPUT", "--reference", "--structures", "--preset", "quick", "--workers", "ledger.csv"],
+        "score": ["PREDICTION", "REFERENCE", "--output", "--tolerance_mm"],
+        "demo": ["--output", "--size", "--workers"],
+    }
+    assert all(name in said for name in names.get(given[0], ["phantoms", "repair", "score", "demo", "version"]))
 
 
 def test_help_after_arguments_is_help_too() -> None:
@@ -143,11 +176,54 @@ def test_bad_numbers_and_unknown_severities_are_refused_before_anything_is_writt
     assert not (folder / "bad").exists()
 
 
+@pytest.mark.parametrize("words", REPAIRS)
+def test_a_repair_that_cannot_be_is_refused_in_one_line(
+    words: tuple[str, ...], folder: Path, answers: dict[tuple[str, ...], Any]
+) -> None:
+    code, out, err = answers[("repair", *words, "--output", "refused")]
+    assert (code, out) == (2, "")
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert errors[0].startswith(f"error: {REPAIRS[words]}")
+    assert not (folder / "refused" / "repaired").exists()
+
+
+def test_a_faulty_case_is_named_the_good_one_is_repaired_and_the_exit_code_is_1(
+    folder: Path, answers: dict[tuple[str, ...], Any]
+) -> None:
+    code, out, err = answers[("repair", "labels", "some")]
+    assert code == 1
+    assert out.startswith("cases       1 good, 1 faulty and left out\n")
+    last = err.splitlines()[-2:]
+    assert last[0].startswith("left out: ")
+    assert "labels/text.nii: found a file that cannot be opened" in last[0]
+    assert last[1] == "1 faults; the rest is done"
+    assert not nib.load(folder / "some" / "repaired" / "empty.nii.gz").get_fdata().any()
+
+
+def test_a_repair_without_a_fault_has_exit_code_0(folder: Path, answers: dict[tuple[str, ...], Any]) -> None:
+    code, out, _ = answers[("repair", "labels/empty.nii", "all", "--seg_nrrd")]
+    assert code == 0
+    assert "| structure" in out
+    for name in ("metrics.csv", "ledger.csv", "report/index.html", "slicer/empty.seg.nrrd"):
+        assert (folder / "all" / name).is_file()
+
+
+def test_scores_are_printed_and_partners_that_are_missing_are_refused(answers: dict[tuple[str, ...], Any]) -> None:
+    code, out, _ = answers[("score", "labels/empty.nii", "labels/empty.nii")]
+    assert code == 0
+    assert "1 of 1 cases against" in out
+    code, _, err = answers[("score", "labels", "only_faulty")]
+    assert code == 2
+    assert "no reference of empty" in err
+
+
 @pytest.mark.parametrize(
     ("given", "nearest"),
     [
         (["phantoms", "out", "--holse", "1"], "Did you mean --holes?"),
         (["demo", "--casse=3"], "Did you mean --cases?"),
+        (["repair", "a", "b", "--worker=3"], "Did you mean --workers?"),
         (["demo", "--zzz"], "Choose one of them."),
         (["version", "--long"], "Leave it out."),
     ],

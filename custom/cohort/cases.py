@@ -76,13 +76,34 @@ def _in_data_list(listing: Path) -> list[Path]:
     return paths
 
 
-def _label_map_paths(dataset_dir: Path) -> list[Path]:
-    if dataset_dir.is_dir():
-        return _in_folder(dataset_dir)
-    if not dataset_dir.exists():
-        wanted = "a folder of label maps, one label map, or a data list (.json)"
-        raise InputError(dataset_dir, "no such file or folder", wanted, "Check dataset_dir.")
-    return _in_data_list(dataset_dir) if dataset_dir.suffix.lower() == ".json" else [dataset_dir]
+def label_map_paths(dataset_dir: str | Path) -> list[Path]:
+    """The label maps of a folder, a data list or a single file, in no order; none of them is opened.
+
+    Raises:
+        InputError: nothing there, no permission, no label map among what is there, a data list that is none.
+    """
+    place = Path(dataset_dir)
+    try:
+        if place.is_dir():
+            return _in_folder(place)
+        if not place.exists():
+            wanted = "a folder of label maps, one label map, or a data list (.json)"
+            raise InputError(place, "no such file or folder", wanted, "Check dataset_dir.")
+        return _in_data_list(place) if place.suffix.lower() == ".json" else [place]
+    except PermissionError as error:
+        where, found = error.filename or place, "no permission to read it"
+        raise InputError(where, found, "a readable folder or file", "Check who may read it.") from error
+
+
+def label_maps(dataset_dir: str | Path) -> dict[str, Path]:
+    """The label maps of a data set by their case's name, in its order; no file is opened.
+
+    Raises:
+        InputError: as :func:`label_map_paths`, or two of one name.
+    """
+    paths = label_map_paths(dataset_dir)
+    _refuse_shared_names(Path(dataset_dir), paths)
+    return {case_name(path): path for path in sorted(paths, key=case_name)}
 
 
 def _refuse_shared_names(dataset_dir: Path, paths: list[Path]) -> None:
@@ -121,17 +142,12 @@ def find_cases(dataset_dir: str | Path, label_table: str | StructureTable = PUBL
             error).
     """
     labels_of, dataset_dir = table(label_table), Path(dataset_dir)
-    try:
-        paths = _label_map_paths(dataset_dir)
-    except PermissionError as error:
-        where, found = error.filename or dataset_dir, "no permission to read it"
-        raise InputError(where, found, "a readable folder or file", "Check who may read it.") from error
-    _refuse_shared_names(dataset_dir, paths)
-    _refuse_faulty_headers(dataset_dir, paths)
+    found = label_maps(dataset_dir)
+    _refuse_faulty_headers(dataset_dir, list(found.values()))
     cases = []
-    for path in sorted(paths, key=case_name):
+    for name, path in found.items():
         stat = path.stat()
-        cases.append(Case(case_name(path), path, f"{stat.st_size}-{stat.st_mtime_ns}"))
+        cases.append(Case(name, path, f"{stat.st_size}-{stat.st_mtime_ns}"))
     logger.info("%s: %d cases, label table %s", dataset_dir, len(cases), labels_of.name)
     return tuple(cases)
 

@@ -17,7 +17,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from ..anatomy import PUBLIC_CARDIAC_CT, Structure, StructureTable, adjusted, table
-from ..cohort.cases import _label_map_paths, _refuse_shared_names, case_name
+from ..cohort.cases import case_name, label_maps
 from ..cohort.dataset_dir import given_or_phantoms
 from ..cohort.label_maps import LabelMap, check_header, is_label_map_name, read_label_map
 from ..errors import InputError
@@ -114,22 +114,6 @@ def find_inputs(
         )
         for case, path in labels.items()
     )
-
-
-def label_maps(dataset_dir: str | Path) -> dict[str, Path]:
-    """The label maps of a data set by their case's name, in its order; no file is opened.
-
-    Raises:
-        InputError: nothing there, no permission, no label map among what is there, or two of one name.
-    """
-    place = Path(dataset_dir)
-    try:
-        paths = _label_map_paths(place)
-    except PermissionError as error:
-        where, found = error.filename or place, "no permission to read it"
-        raise InputError(where, found, "a readable folder or file", "Check who may read it.") from error
-    _refuse_shared_names(place, paths)
-    return {case_name(path): path for path in sorted(paths, key=case_name)}
 
 
 def load_masks(

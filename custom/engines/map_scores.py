@@ -9,10 +9,11 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from ..anatomy import PUBLIC_CARDIAC_CT, StructureTable, table
+from ..cohort.cases import label_maps
 from ..cohort.label_maps import read_label_map
 from ..errors import InputError
 from ..scoring.scores import ScoreRow, format_table, score_labels, summarise, write_scores
-from .fusion import check_grid, label_maps
+from .fusion import check_grid
 from .repairs import Repairs
 
 LOGGER = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..anatomy import StructureTable, table
-from ..cohort.cases import _label_map_paths, case_name
+from ..cohort.cases import case_name, label_map_paths
 from ..errors import InputError
 from .checking import CheckedCase, check_files
 from .crew import Crew
@@ -52,7 +52,7 @@ def take_in(labels: Path, output: Path, label_table: str | StructureTable, crew:
             with the faults of all.
     """
     labels_of = table(label_table)
-    paths = sorted((str(path.absolute()) for path in _label_map_paths(labels)), key=case_name)
+    paths = sorted((str(path.absolute()) for path in label_map_paths(labels)), key=case_name)
     paths, faults = _without_shared_names(paths)
     known = _remembered(output / "checked.json", labels_of)
     good = {path: known[path] for path in paths if path in known and _fingerprint(path) == known[path].fingerprint}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..engines.fusion import label_maps
+from ..cohort.cases import label_maps
 from ..errors import InputError
 from ..scoring.changes import RepairRow, format_repairs, write_metrics
 from .closing import close

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..anatomy import PUBLIC_CARDIAC_CT, StructureTable, table
-from ..cohort.cases import case_name
+from ..cohort.cases import case_name, label_maps
 from ..cohort.label_maps import read_label_map
-from ..engines.fusion import check_grid, label_maps
+from ..engines.fusion import check_grid
 from ..errors import InputError
 from ..scoring.scores import ScoreRow, format_table, score_labels, write_scores
 from .crew import Crew

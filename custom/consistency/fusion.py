@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Num, Shaped, UInt8
+from jaxtyping import Shaped, UInt8
 from torch import Tensor, nn
 
 from ..anatomy import PUBLIC_CARDIAC_CT, StructureTable, table
@@ -54,8 +53,10 @@ class PriorityFusion(nn.Module):
         ]
         self.threshold = threshold
 
-    def forward(self, image: Num[Tensor, "b c i j k"] | Any, index: Any = None) -> UInt8[Tensor, "b 1 i j k"]:
-        """Masks or probabilities, one channel per structure, to the label map; ``index`` (the case) is not used.
+    def forward(self, image: Tensor, index: Tensor | None = None) -> Tensor:
+        """Masks or probabilities [b, c, i, j, k], one channel per structure, to label maps [b, 1, i, j, k], uint8.
+
+        ``index`` (the case) is not used.
 
         Empty masks give 0 everywhere. Besides its result it holds one structure's voxels at a time.
 
@@ -63,8 +64,8 @@ class PriorityFusion(nn.Module):
             ValueError: another number of channels than the table's structures.
         """
         if image.ndim != 5 or image.shape[1] != self.channels:
-            raise ValueError(f"masks have shape {tuple(image.shape)}, wanted [batch, {self.channels}, i, j, k]")
-        limit = self.threshold if image.dtype.is_floating_point else 0
+            raise ValueError(f"masks have shape {list(image.shape)}, wanted [batch, {self.channels}, i, j, k]")
+        limit = self.threshold if torch.is_floating_point(image) else 0.0
         labels = torch.zeros_like(image[:, 0], dtype=torch.uint8)
         for channel, value in self.lowest_first:
             labels = labels.masked_fill(image[:, channel] > limit, value)

@@ -24,7 +24,7 @@ class Bar:
         if self.bar is not None:
             self.bar.close()
 
-    def fail(self, engine: Engine, error: Exception) -> None:
+    def fail(self, engine: Engine, error: BaseException) -> None:
         self.close(engine)
         raise error
 

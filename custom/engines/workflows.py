@@ -58,14 +58,17 @@ def run_bundle(config_file: Sequence[str], run_id: str, **overrides: Any) -> Con
             bundle_root=root,
             **overrides,
         )
+        fault: BaseException | None = None
         try:
             workflow.initialize()
             workflow.run()
             workflow.finalize()
         except RuntimeError as error:
-            cause = root_cause(error)
-            if isinstance(cause, InputError):
-                raise cause from None
-            raise
+            fault = root_cause(error)
+            if not isinstance(fault, InputError):
+                raise
+    # Raised out here: inside, the cause would have its own consequence for a context, a ring without end.
+    if fault is not None:
+        raise fault
     logging.getLogger(__name__).debug("%s of %s done", run_id, config_file)
     return workflow

@@ -22,7 +22,7 @@ from ..scoring.changes import RepairRow
 from .checking import CheckedCase
 from .crew import Crew
 from .records import digest, read_record, write_record
-from .task import Task
+from .task import Task, stop_if_full
 
 SHOWN = 12
 """Cases that the report and TensorBoard show, the worst ones; the tables have all."""
@@ -80,6 +80,9 @@ def close(
         facts: what was run, for the head of the report.
         seg_nrrd: whether files for 3D Slicer are written.
         crew: does it.
+
+    Raises:
+        InputError: a full disk.
     """
     shown = report_cases(cases, rows, output)
     page, pictures, log = output / "report" / "index.html", output / "tensorboard", output / "logs" / "report.log"
@@ -93,7 +96,8 @@ def close(
         path = output / "slicer" / f"{case.name}{SUFFIX}"
         if not path.is_file() or path.stat().st_mtime_ns < case.after.stat().st_mtime_ns:
             tasks.append(Task(case.name, show_in_slicer, {"after": case.after, "path": path, "table": table}, log=log))
-    faults = [answer.fault for answer in crew.run(tasks, "report") if answer.fault]
+    answers = [stop_if_full(answer, output) for answer in list(crew.run(tasks, "report"))]
+    faults = [answer.fault for answer in answers if answer.fault]
     if not faults:
         write_record(output / "shown.json", {"key": key})
     return faults

@@ -72,7 +72,8 @@ class Crew:
     def run(self, tasks: Sequence[Task], description: str) -> Iterator[Answer]:
         """Do the tasks in their order, as many at once as there are workers; the answers as they come.
 
-        After a task that found the disk full none is begun: the others would find it so too.
+        After a task that found the disk full none is begun: the others would find it so too. The bar is closed with the
+        last answer: take them all before you raise an error that should stand below it.
         """
         if not tasks:
             return

@@ -10,7 +10,7 @@ from ..engines.workflows import bundle_configs, run_bundle
 from .crew import Crew
 from .records import read_record, write_record
 from .stage1 import discard
-from .task import Task
+from .task import Task, stop_if_full
 
 BUNDLE = "near_fusion"
 
@@ -29,6 +29,9 @@ def fuse_all(output: Path, structures: Sequence[str], cases: int, settings: Mapp
         cases: how many there are.
         settings: of the bundle, on top of where things lie.
         crew: does it.
+
+    Raises:
+        InputError: a full disk.
     """
     masks = output / "stage1" / "masks"
     for folder in masks.iterdir() if masks.is_dir() else ():
@@ -54,7 +57,8 @@ def fuse_all(output: Path, structures: Sequence[str], cases: int, settings: Mapp
         )
         for rank in range(world)
     ]
-    return [answer.fault for answer in crew.run(tasks, "stage 2: fusion") if answer.fault]
+    answers = [stop_if_full(answer, output) for answer in list(crew.run(tasks, "stage 2: fusion"))]
+    return [answer.fault for answer in answers if answer.fault]
 
 
 def drop_outdated(output: Path, cases: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from ..scoring.changes import RepairRow, repair_rows
 from .checking import CheckedCase
 from .crew import Crew
 from .records import digest, read_record, write_record
-from .task import Task
+from .task import Task, stop_if_full
 
 
 def measure_case(
@@ -56,6 +56,9 @@ def measure_all(
         references: label maps of the truth by case, of as many as there are.
         label_table: of all of them.
         crew: measures.
+
+    Raises:
+        InputError: a full disk.
     """
     done: dict[str, list[dict[str, Any]]] = {}
     tasks = []
@@ -79,8 +82,8 @@ def measure_all(
         }
         tasks.append(Task(case.name, measure_case, arguments, float(case.voxels), output / "logs" / "measures.log"))
     faults = []
-    for answer in crew.run(tasks, f"measuring {len(tasks)} cases"):
-        if answer.fault:
+    for answer in list(crew.run(tasks, f"measuring {len(tasks)} cases")):
+        if stop_if_full(answer, output).fault:
             faults.append(answer.fault)
         else:
             done[answer.name] = answer.result

@@ -22,7 +22,7 @@ from .measures import measure_all
 from .plan import Plan, check_room, format_plan, in_words, make_plan
 from .request import Request, check
 from .stage1 import do_job
-from .task import Answer, Task, is_full_disk
+from .task import Task, full_disk, is_full_disk, stop_if_full
 
 LOGGER = logging.getLogger(__name__)
 
@@ -61,13 +61,8 @@ def run_repair(request: Request, say: Callable[[str], None] = LOGGER.info) -> Ou
             return _repair(request, say, begun)
     except OSError as error:
         if is_full_disk(error):
-            raise full(request.output) from error
+            raise full_disk(request.output) from error
         raise
-
-
-def full(output: Path) -> InputError:
-    remedy = "Free some space there; the same command then goes on where it stopped."
-    return InputError(output, "no room left on the disk", "room for the repair", remedy)
 
 
 def _repair(request: Request, say: Callable[[str], None], begun: float) -> Outcome:
@@ -154,7 +149,8 @@ def train_all(plan: Plan, crew: Crew) -> None:
     """Stage 1 of every structure that is not up to date.
 
     Raises:
-        InputError: with the faults of the structures that could not be trained, once the others are done.
+        InputError: with the faults of the structures that could not be trained, once the others are done; at once on
+            a full disk.
     """
     to_do = [job for name, job in plan.jobs.items() if plan.states[name] != "done"]
     tasks = [
@@ -167,9 +163,8 @@ def train_all(plan: Plan, crew: Crew) -> None:
         )
         for job in to_do
     ]
-    failed: list[Answer] = [answer for answer in crew.run(tasks, "stage 1") if answer.fault]
-    if any(answer.disk_full for answer in failed):
-        raise full(to_do[0].folder.parent)
+    answers = [stop_if_full(answer, to_do[0].folder.parent) for answer in list(crew.run(tasks, "stage 1"))]
+    failed = [answer for answer in answers if answer.fault]
     if failed:
         found = f"{len(failed)} structures that could not be trained [{' | '.join(answer.fault for answer in failed)}]"
         remedy = "Mend the cause, or leave them out by --structures; the others are done."

@@ -89,6 +89,23 @@ def is_full_disk(error: BaseException) -> bool:
     )
 
 
+def full_disk(place: Path) -> InputError:
+    """What to say of a disk without room."""
+    remedy = "Free some space there; the same command then goes on where it stopped."
+    return InputError(place, "no room left on the disk", "room for the repair", remedy)
+
+
+def stop_if_full(answer: Answer, place: Path) -> Answer:
+    """The answer itself, unless the task found the disk full: that is no fault of a single case.
+
+    Raises:
+        InputError: it did.
+    """
+    if answer.disk_full:
+        raise full_disk(place)
+    return answer
+
+
 class Phase:
     """Which part of a task, as shares of the whole, the bars shown now stand for."""
 

@@ -15,6 +15,7 @@ from custom.anatomy import PUBLIC_CARDIAC_CT
 from custom.cohort.label_maps import read_label_map, write_label_map
 from custom.consistency.ledger import read_ledger
 from custom.errors import InputError
+from custom.pipeline import closing, fusion_stage, measures
 from custom.pipeline import repair as repairing
 from custom.pipeline.repair import Outcome, losses, run_repair
 from custom.pipeline.request import Request
@@ -228,9 +229,11 @@ def test_a_disk_that_is_full_anywhere_is_one_line(
         patched.setattr(repairing, "take_in", fill)
         with pytest.raises(InputError, match="found no room left on the disk; wanted room for the repair"):
             run_repair(asked(hearts / "labels", tmp_path))
-    monkeypatch.setattr(repairing, "do_job", fill)
-    with pytest.raises(InputError, match="found no room left on the disk; wanted room for the repair"):
-        run_repair(asked(hearts / "labels", tmp_path))
+    for module, name in ((repairing, "do_job"), (fusion_stage, "fuse"), (measures, "measure_case"), (closing, "show")):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, fill)
+            with pytest.raises(InputError, match="found no room left on the disk; wanted room for the repair"):
+                run_repair(asked(hearts / "labels", tmp_path))
 
 
 def test_a_structure_that_cannot_be_trained_is_named_once_the_others_are_done(

@@ -78,7 +78,7 @@ def columns_of(cases: Sequence[ReportCase]) -> list[Column]:
         for case in cases
         for structure, values in case.measures.items()
         for column in values
-        if case.value(structure, column) is not None
+        if column != WANTED and case.value(structure, column) is not None
     )
     sides: dict[str, list[str]] = {}
     for name in names:
@@ -94,11 +94,22 @@ def mean_value(cases: Sequence[ReportCase], structure: str, key: str) -> float |
     return mean_of(case.value(structure, key) for case in cases)
 
 
+WANTED = "components_wanted"
+"""The measure that says how many pieces are right in one case, where the table's number is not: the truth's."""
+
+
+def wanted_pieces(case: ReportCase, structure: Structure) -> int:
+    """How many pieces the structure should have in a case: as many as in its truth if that is known, else the table's
+    number."""
+    wanted = case.value(structure.name, WANTED)
+    return structure.components if wanted is None else int(wanted)
+
+
 def pieces_right(cases: Sequence[ReportCase], structure: Structure, side: str) -> tuple[int, int]:
     """In how many cases it has as many pieces as expected, and in how many it is there at all, before or after."""
-    counts = [[case.value(structure.name, f"components_{name}") for name in SIDES] for case in cases]
-    present = [count[SIDES.index(side)] for count in counts if any(count)]
-    return sum(count == structure.components for count in present), len(present)
+    counted = [(case, [case.value(structure.name, f"components_{name}") for name in SIDES]) for case in cases]
+    present = [(case, counts[SIDES.index(side)]) for case, counts in counted if any(counts)]
+    return sum(count == wanted_pieces(case, structure) for case, count in present), len(present)
 
 
 def all_pieces_right(cases: Sequence[ReportCase], table: StructureTable, side: str) -> tuple[int, int]:

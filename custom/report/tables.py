@@ -17,6 +17,7 @@ from .measures import (
     mean_value,
     pieces_right,
     verdict,
+    wanted_pieces,
     written,
 )
 
@@ -125,16 +126,21 @@ def case_table(case: ReportCase, table: StructureTable) -> str:
         return ""
     rows = []
     for structure in table:
-        cells = [f"<th scope='row'>{swatch(structure)}</th>", number(structure.components, 0)]
+        wanted = wanted_pieces(case, structure)
+        cells = [f"<th scope='row'>{swatch(structure)}</th>", number(wanted, 0)]
         for column in columns:
             values = [case.value(structure.name, column.key(side)) for side in column.sides]
-            cells += _counted(structure, values) if column.stem == "components" else _pair(column, values)
+            cells += (
+                _counted(wanted_pieces(case, structure), values)
+                if column.stem == "components"
+                else _pair(column, values)
+            )
         rows.append("".join(cells))
     return _framed("structures", _measured_head(columns), rows)
 
 
-def _counted(structure: Structure, values: Sequence[float | None]) -> list[str]:
-    return [number(value, 0, 1.0, "worse" if value not in (None, structure.components) else "") for value in values]
+def _counted(wanted: int, values: Sequence[float | None]) -> list[str]:
+    return [number(value, 0, 1.0, "worse" if value not in (None, wanted) else "") for value in values]
 
 
 def cases_table(

@@ -8,7 +8,16 @@ import pytest
 
 from custom.anatomy import PUBLIC_CARDIAC_CT
 from custom.report.case import Difference, ReportCase, worst_first
-from custom.report.measures import KNOWN, Column, all_pieces_right, columns_of, pieces_right, verdict, written
+from custom.report.measures import (
+    KNOWN,
+    Column,
+    all_pieces_right,
+    columns_of,
+    pieces_right,
+    verdict,
+    wanted_pieces,
+    written,
+)
 
 
 def case(name: str, **measures: dict[str, float | int | None]) -> ReportCase:
@@ -75,3 +84,11 @@ def test_the_worst_case_has_the_lowest_dice_of_a_structure_and_without_a_referen
     assert [one.name for one in ordered] == ["bad", "good", "moved", "untold", "still"]
     assert [one.removed_mm3 for one in found] == [1.0, 9.0, 7.0, 3.0, 0.0]
     assert bad.lowest_dice == (0.6, "LV")
+
+
+def test_the_truth_says_how_many_pieces_are_right_where_it_is_known() -> None:
+    one = case("a", Aorta={"components_before": 3, "components_after": 1, "components_wanted": 1})
+    assert pieces_right([one], PUBLIC_CARDIAC_CT["Aorta"], "after") == (1, 1)
+    assert wanted_pieces(one, PUBLIC_CARDIAC_CT["Aorta"]) == 1
+    assert wanted_pieces(case("b"), PUBLIC_CARDIAC_CT["Aorta"]) == 2
+    assert [column.stem for column in columns_of([one])] == ["components"]

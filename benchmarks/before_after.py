@@ -1,4 +1,8 @@
-"""One picture of some structures of one case: before, after and in truth."""
+"""One picture of some structures of one repaired case: before, after and in truth::
+
+    python -m benchmarks.before_after --repaired runs/repair/phantoms_0/out --labels runs/repair/cohort_0/labels \
+        --truth runs/repair/cohort_0/truth --output docs/images/before_after.png
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,15 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import fire
 import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..anatomy import Structure
+from custom.anatomy import PUBLIC_CARDIAC_CT, Structure
+from custom.cohort.label_maps import read_label_map
+
 from .rendering import Body, Camera, rendered
 
 VERSIONS = ("damaged", "repaired", "truth")
@@ -106,3 +113,26 @@ def _window(plane: Bool[np.ndarray, "a b"], margin: int = 4) -> tuple[slice, sli
         slice(max(int(m) - half, 0), min(int(m) + half, size)) for m, size in zip(middle, plane.shape, strict=True)
     )
     return first, second
+
+
+def main(
+    repaired: str,
+    labels: str,
+    truth: str,
+    output: str,
+    case: str = "phantom_000",
+    structures: Sequence[str] = ("LA", "LAA", "Coronary"),
+) -> None:
+    """Draw the structures of one case from a repair's output, its input and its truth."""
+    chosen = [PUBLIC_CARDIAC_CT[name] for name in ([structures] if isinstance(structures, str) else structures)]
+    folders = {"damaged": Path(labels), "repaired": Path(repaired) / "repaired", "truth": Path(truth)}
+    maps = {version: read_label_map(folder / f"{case}.nii.gz") for version, folder in folders.items()}
+    masks = {
+        structure.name: {version: found.labels == structure.index for version, found in maps.items()}
+        for structure in chosen
+    }
+    before_after(masks, chosen, maps["truth"].affine, Path(output))
+
+
+if __name__ == "__main__":
+    fire.Fire(main)

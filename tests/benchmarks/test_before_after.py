@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.image import imread
 
+from benchmarks.before_after import before_after, most_telling_slice
+from benchmarks.rendering import Body, Camera, rendered
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.report.before_after import before_after, most_telling_slice
-from custom.report.rendering import Body, Camera, rendered
 
 AFFINE = np.diag([1.5, 1.5, 1.5, 1.0])
 

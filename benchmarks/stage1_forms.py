@@ -51,7 +51,7 @@ def trained(labels: Path, output: Path, structure: str, overrides: dict[str, Any
     begun = time.process_time()
     run_bundle(bundle_configs("near_stage1", ["train"], structure), "training", **common, **overrides)
     spent = time.process_time() - begun
-    run_bundle(bundle_configs("near_stage1", ["inference"], structure), "infer", **common)
+    run_bundle(bundle_configs("near_stage1", ["inference"], structure), "infer", **common, mask_from="field")
     return output / "masks" / structure, spent
 
 

@@ -3,7 +3,8 @@
     python -m benchmarks.stage1_quality --output runs/quality                   # the phantom cohort, 6 cases, 96^3
     python -m benchmarks.stage1_quality --output runs/hearts --hearts FOLDER    # a folder of label maps, damaged here
 
-Trains one field per structure with the structure's own settings (``configs/structures``), writes the masks, and prints
+Trains one field per structure with the structure's own settings (``configs/structures``), writes the field's masks (the
+coronaries' too, which a repair takes from their label), and prints
 a table each of Dice, HD95, ASSD and components: the damaged label, every peer, the best peer and ours. A structure that
 a case lacks is left out of the means. The tables and the CPU seconds go to OUTPUT/table.md and OUTPUT/quality.json.
 """
@@ -56,7 +57,7 @@ def repaired(structure: str, labels: Path, output: Path, seed: int) -> tuple[str
     kept = output / "stage1" / structure / "cpu_seconds.json"
     spent = json.loads(kept.read_text()) if kept.is_file() else 0.0
     begun = time.process_time()
-    repair_structure(labels, output / "stage1", structure, seed=seed, device="cpu")
+    repair_structure(labels, output / "stage1", structure, {"mask_from": "field"}, seed=seed, device="cpu")
     spent += time.process_time() - begun
     kept.write_text(json.dumps(spent))
     return structure, spent

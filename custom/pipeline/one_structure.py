@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,22 @@ from ..engines.workflows import bundle_configs, run_bundle
 from ..scoring.scores import ScoreRow, score_mask
 
 
-def repair_structure(labels: Path, output: Path, structure: str, **overrides: Any) -> Path:
+def repair_structure(
+    labels: Path, output: Path, structure: str, asked: Mapping[str, Any] | None = None, **overrides: Any
+) -> Path:
     """Train one structure's field on a folder of label maps and write its masks; the masks' folder.
 
     The structure's overlay is used. A run that was killed goes on; one that is done is not done again.
+
+    Args:
+        labels, output, structure: what of, where to, and which.
+        asked: settings of inference.
+        overrides: settings of training; ``device`` is inference's too.
     """
     common = {"dataset_dir": str(labels), "output_dir": str(output), "structure": structure}
     run_bundle(bundle_configs("near_stage1", ["train"], structure), "training", **common, **overrides)
     settings = {key: overrides[key] for key in ("device",) if key in overrides}
-    run_bundle(bundle_configs("near_stage1", ["inference"], structure), "infer", **common, **settings)
+    run_bundle(bundle_configs("near_stage1", ["inference"], structure), "infer", **common, **settings, **(asked or {}))
     return output / "masks" / structure
 
 

@@ -16,6 +16,7 @@ from ..cohort.label_maps import read_label_map
 from ..cohort.seg_nrrd import SUFFIX, write_seg_nrrd
 from ..consistency.ledger import read_ledger
 from ..report.case import Difference, ReportCase, worst_first
+from ..report.measures import WANTED
 from ..report.page import write_report
 from ..report.slices import slice_picture
 from ..scoring.changes import RepairRow
@@ -40,7 +41,8 @@ def measures_of(row: RepairRow) -> dict[str, Any]:
     """A row's values under the names that the report has for them."""
     values = asdict(row)
     sides = {f"{stem}_{side}": values[own.format(side)] for stem, own in PAIRED.items() for side in ("before", "after")}
-    return sides | {name: values[name] for name in UNPAIRED}
+    wanted = row.components_expected if row.components_reference is None else row.components_reference
+    return sides | {name: values[name] for name in UNPAIRED} | {WANTED: wanted}
 
 
 def report_cases(cases: Sequence[CheckedCase], rows: Sequence[RepairRow], output: Path) -> list[ReportCase]:

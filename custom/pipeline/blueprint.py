@@ -1,0 +1,148 @@
+"""A repair cut up into the jobs of a cluster, written down once so that each job finds what it is to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .checking import CheckedCase
+from .intake import Intake
+from .plan import Plan, chosen, free_bytes, need_bytes
+from .presets import preset_named
+from .records import read_record, write_record
+from .request import Request
+from .stage1 import Job, make_job, state_of
+from .typed import flag, listed, tables
+
+PATHS = ("labels", "output", "reference")
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A repair cut up into jobs.
+
+    Attributes:
+        request: what is asked; its device is that of the job at hand.
+        cases: the good ones.
+        faults: what is wrong with the others, a line each.
+        batches: names of the cases that one job takes together, by the batch's number in four digits or more.
+    """
+
+    request: Request
+    cases: tuple[CheckedCase, ...]
+    faults: tuple[str, ...]
+    batches: Mapping[str, tuple[str, ...]]
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """Names of those that stage 1 repairs."""
+        return chosen(self.request.structures, Intake(self.cases, self.faults), self.request.table)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the same repair, its time unknown: the machine that makes it is none of those that train."""
+        request, intake, table = self.request, Intake(self.cases, self.faults), self.request.table
+        jobs = {name: self.job(name) for name in self.structures}
+        states = {name: state_of(job) for name, job in jobs.items()}
+        present = intake.present(table)
+        return Plan(
+            intake=intake,
+            preset=preset_named(request.preset),
+            jobs=jobs,
+            states=states,
+            left_alone=tuple(name for name in present if name not in jobs),
+            absent=tuple(name for name in table.names if name not in present),
+            seconds=dict.fromkeys(jobs, 0.0),
+            workers=max(1, len(jobs)),
+            device=request.device,
+            need_bytes=need_bytes(jobs, states, self.cases, len(jobs)),
+            free_bytes=free_bytes(request.output),
+        )
+
+    def job(self, structure: str) -> Job:
+        """Stage 1 of one structure."""
+        request = self.request
+        common = {"label_table": request.label_table, "seed": request.seed, "device": request.device}
+        which, preset = request.table[structure], preset_named(request.preset)
+        return make_job(which, preset, self.cases, request.output, common, request.overrides)
+
+
+def request_of(asked: Mapping[str, Any]) -> Request:
+    """What a workflow's settings ask: fields of :class:`Request`, some of them as one would type them.
+
+    Raises:
+        InputError: a setting that is none, labels or output missing, or a value of another kind.
+    """
+    unknown = sorted(set(asked) - set(Request.__dataclass_fields__))
+    if unknown:
+        raise InputError("settings", f"no such setting, {', '.join(unknown)}", "those of config.yaml", "Correct it.")
+    for name in ("labels", "output"):
+        if not asked.get(name):
+            raise InputError(name, "nothing", "a path", f"Give it by --config {name}=PATH.")
+    given: dict[str, Any] = dict(asked)
+    given |= {name: Path(str(given[name])) if given.get(name) else None for name in PATHS}
+    given["structures"] = listed(given.get("structures") or "")
+    given["table_changes"] = tables(_typed(given.get("table_changes") or ""))
+    given["overrides"] = _typed(given.get("overrides") or {})
+    if not isinstance(given["overrides"], dict):
+        raise InputError("overrides", repr(given["overrides"]), 'settings such as {"max_epochs": 50}', "Correct it.")
+    given.setdefault("device", "cpu")
+    for name in ("strict_components", "seg_nrrd"):
+        given[name] = flag(name, given.get(name, False))
+    return Request(**given)
+
+
+def _typed(value: Any) -> Any:
+    """Numbers and truth values inside an object; Snakemake's command line hands them on as text."""
+    if isinstance(value, dict):
+        return {str(name): _typed(inside) for name, inside in value.items()}
+    if isinstance(value, list):
+        return [_typed(inside) for inside in value]
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def batches_of(names: tuple[str, ...], size: int) -> dict[str, tuple[str, ...]]:
+    """The cases in batches of that size, the last one smaller, by number.
+
+    Raises:
+        InputError: a size below 1.
+    """
+    if size < 1:
+        raise InputError("cases_per_job", repr(size), "a whole number from 1", "Correct it.")
+    return {f"{number:04d}": names[first : first + size] for number, first in enumerate(range(0, len(names), size))}
+
+
+def write_blueprint(path: Path, asked: Mapping[str, Any], blueprint: Blueprint) -> None:
+    """Write it as JSON, with the names of the structures that stage 1 repairs beside it for the workflow."""
+    content = {
+        "asked": dict(asked),
+        "structures": list(blueprint.structures),
+        "batches": dict(blueprint.batches),
+        "faults": blueprint.faults,
+        "cases": [asdict(case) for case in blueprint.cases],
+    }
+    write_record(path, content)
+
+
+def read_blueprint(path: Path) -> Blueprint:
+    """What :func:`write_blueprint` wrote.
+
+    Raises:
+        InputError: there is none.
+    """
+    content = read_record(path)
+    if not content:
+        raise InputError(path, "no plan", "one that the job `plan` has written", "Let the workflow write it again.")
+    cases = tuple(
+        CheckedCase(**(item | {"shape": tuple(item["shape"]), "spacing_mm": tuple(item["spacing_mm"])}))
+        for item in content["cases"]
+    )
+    batches = {number: tuple(names) for number, names in content["batches"].items()}
+    return Blueprint(request_of(content["asked"]), cases, tuple(content["faults"]), batches)

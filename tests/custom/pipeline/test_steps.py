@@ -1,0 +1,138 @@
+"""The steps of a repair as processes of their own: what each leaves behind, and what it says when it fails."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from custom.engines.checkpoint import load_checkpoint
+from custom.errors import InputError
+from custom.pipeline import steps
+from custom.pipeline.blueprint import Blueprint, read_blueprint
+from custom.pipeline.records import read_record, write_record
+from custom.pipeline.stage1 import state_of
+
+
+@pytest.fixture
+def planned(hearts: Path, tiny: dict[str, Any], tmp_path: Path) -> Blueprint:
+    """Two phantoms, and the left atrium to be trained."""
+    path = tmp_path / "out" / "workflow" / "run" / "plan.json"
+    asked = {"labels": str(hearts / "labels"), "output": str(tmp_path / "out"), "structures": "LA", "overrides": tiny}
+    steps.plan(path, asked, 1, 1)
+    return read_blueprint(path)
+
+
+def test_planning_clears_away_what_other_runs_have_left(hearts: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    for folder in ("workflow/old", "stage1/masks/PV", "stage1/masks/LA"):
+        (output / folder).mkdir(parents=True)
+        (output / folder / "file").touch()
+    asked = {"labels": str(hearts / "labels"), "output": str(output), "structures": "LA"}
+    steps.plan(output / "workflow" / "new" / "plan.json", asked, 2, 1)
+    assert [path.name for path in (output / "workflow").iterdir()] == ["new"]
+    assert [path.name for path in (output / "stage1" / "masks").iterdir()] == ["LA"]
+    made = read_record(output / "workflow" / "new" / "plan.json")
+    assert (made["structures"], made["faults"]) == (["LA"], [])
+    assert made["batches"] == {"0000": ["phantom_000", "phantom_001"]}
+
+
+def test_a_faulty_label_map_is_noted_and_the_others_are_planned(hearts: Path, tmp_path: Path) -> None:
+    shutil.copytree(hearts / "labels", tmp_path / "labels")
+    (tmp_path / "labels" / "text.nii").write_text("no image")
+    path = tmp_path / "out" / "workflow" / "run" / "plan.json"
+    steps.plan(path, {"labels": str(tmp_path / "labels"), "output": str(tmp_path / "out")}, 1, 1)
+    made = read_blueprint(path)
+    assert [case.name for case in made.cases] == ["phantom_000", "phantom_001"]
+    assert len(made.faults) == 1 and "text.nii" in made.faults[0]
+
+
+def test_training_and_batches_of_masks_together_are_a_finished_job_of_stage_1(planned: Blueprint) -> None:
+    states = [state_of(planned.job("LA"))]
+    steps.train(planned, "LA", "cpu", 1)
+    for batch in ("0000", "0001"):
+        states.append(state_of(planned.job("LA")))
+        steps.infer(planned, "LA", batch)
+    assert [*states, state_of(planned.job("LA"))] == ["new", "trained", "trained", "done"]
+    run_dir = planned.job("LA").run_dir
+    assert sorted(path.name for path in run_dir.iterdir()) == ["best.pt", "run.json", "tensorboard"]
+    assert load_checkpoint(run_dir / "best.pt")["cases"] == ["phantom_000", "phantom_001"]
+    before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*.pt")}
+    steps.train(planned, "LA", "cpu", 1)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert state_of(planned.job("LA")) == "done"
+
+
+def test_masks_of_other_settings_are_cleared_away_and_the_field_is_kept(planned: Blueprint) -> None:
+    job = planned.job("LA")
+    (job.run_dir).mkdir(parents=True)
+    (job.run_dir / "best.pt").touch()
+    job.masks_dir.mkdir(parents=True)
+    (job.masks_dir / "phantom_000.nii.gz").touch()
+    write_record(job.record, {"train_key": job.train_key, "trained": True, "mask_key": "other", "seconds": 7.0})
+    steps.train(planned, "LA", "cpu", 1)
+    assert not job.masks_dir.exists()
+    assert (job.run_dir / "best.pt").is_file()
+    assert read_record(job.record)["mask_key"] == job.mask_key
+
+
+def test_a_gpu_for_each_process_or_none_at_all(planned: Blueprint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(InputError, match="found 2 GPUs; wanted 3"):
+        steps.train(planned, "LA", "cuda", 3)
+    assert state_of(planned.job("LA")) == "new"
+
+
+def test_a_fault_in_fusion_is_noted_and_fails_the_verdict_once(
+    planned: Blueprint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(settings: Mapping[str, Any]) -> None:
+        raise InputError(settings["only_cases"][0], "a hole in the disk", "a mask", "Mend it.")
+
+    marks = tmp_path / "fuse"
+    monkeypatch.setattr(steps, "fuse", broken)
+    steps.fuse_batch(planned, "0001", marks / "0001")
+    fault = "phantom_001: found a hole in the disk; wanted a mask. Mend it."
+    assert read_record(marks / "0001") == {"faults": [fault]}
+    write_record(marks / "0000", {"faults": []})
+    write_record(tmp_path / "report", {"faults": [fault]})
+    with pytest.raises(InputError, match="a hole in the disk"):
+        steps.judge(tmp_path / "report", marks)
+    assert [path.name for path in marks.iterdir()] == ["0000"]
+    assert not (tmp_path / "report").exists()
+
+
+def test_the_verdict_on_a_run_without_faults_is_silence(tmp_path: Path) -> None:
+    write_record(tmp_path / "report", {"faults": []})
+    (tmp_path / "fuse").mkdir()
+    steps.judge(tmp_path / "report", tmp_path / "fuse")
+    assert (tmp_path / "report").is_file()
+
+
+def test_a_report_without_a_single_repaired_case_is_refused(planned: Blueprint, tmp_path: Path) -> None:
+    write_record(tmp_path / "fuse" / "0000", {"faults": ["phantom_000: lost"]})
+    with pytest.raises(InputError, match="phantom_000: lost"):
+        steps.report(planned, tmp_path / "fuse", tmp_path / "report", 1)
+
+
+@pytest.mark.parametrize("number", ["1.5", "-1", "two", ""])
+def test_a_number_that_is_none_is_named(number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        steps.main(["plan", str(tmp_path / "plan.json"), "{}", "--", number, "1"])
+    assert capsys.readouterr().err == (
+        f"error: settings: found {number!r}; wanted a whole number. Correct processes, cases_per_job or threads.\n"
+    )
+
+
+def test_a_fault_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = json.dumps({"labels": str(tmp_path / "none"), "output": str(tmp_path / "out")})
+    with pytest.raises(SystemExit) as ended:
+        steps.main(["plan", str(tmp_path / "out" / "workflow" / "run" / "plan.json"), asked, "1", "1"])
+    assert ended.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("error: ")] == lines[-1:]
+    assert str(tmp_path / "none") in lines[-1]

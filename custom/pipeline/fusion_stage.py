@@ -9,7 +9,7 @@ from typing import Any
 from ..engines.workflows import bundle_configs, run_bundle
 from .crew import Crew
 from .records import read_record, write_record
-from .stage1 import discard
+from .stage1 import discard, verbatim
 from .task import Task, stop_if_full
 
 BUNDLE = "near_fusion"
@@ -38,9 +38,9 @@ def fuse_all(output: Path, structures: Sequence[str], cases: int, settings: Mapp
         if folder.name not in structures:  # of an earlier run: the fusion would take it for this one's
             discard(folder)
     common = {
-        "dataset_dir": str(output / "cases.json"),
-        "masks_dir": str(masks) if structures else "",
-        "output_dir": str(output),
+        "dataset_dir": verbatim(str(output / "cases.json")),
+        "masks_dir": verbatim(str(masks)) if structures else "",
+        "output_dir": verbatim(str(output)),
         "cpu_threads": 1,
         **settings,
     }

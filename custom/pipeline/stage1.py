@@ -88,7 +88,7 @@ def make_job(
         common: settings of all runs: ``label_table``, ``seed``, ``device``.
         changes: settings to use instead of the preset's.
     """
-    where = {"output_dir": str(output / "stage1"), "dataset_dir": str(output / "cases.json")}
+    where = {"output_dir": verbatim(str(output / "stage1")), "dataset_dir": verbatim(str(output / "cases.json"))}
     train_configs, infer_configs = (stage1_configs(preset, structure, name) for name in ("train", "inference"))
     train = where | training_settings(preset, structure, {**changes, **common})
     infer = where | inference_settings(preset, structure, {**changes, **common})
@@ -110,6 +110,21 @@ def lacking(job: Job) -> list[str]:
     """Names of the cases whose mask is not there."""
     kept = [job.masks_dir] + ([job.masks_dir / "probability"] if job.infer_settings["save_probability"] else [])
     return [case for case in job.cases if not all((folder / f"{case}.nii.gz").is_file() for folder in kept)]
+
+
+def verbatim(value: str | Sequence[str]) -> Any:
+    """A path or some names as a setting that MONAI leaves as it is.
+
+    It looks up a text that begins with an @ or %, runs one that begins with a $, and rewrites every #. Such a text is
+    given as an expression for itself.
+    """
+    texts = [value] if isinstance(value, str) else list(value)
+    if not any(text.startswith(("@", "%", "$")) or "#" in text for text in texts):
+        return value if isinstance(value, str) else texts
+    expression = ascii(value if isinstance(value, str) else texts)
+    for sign in "@%#":
+        expression = expression.replace(sign, f"\\x{ord(sign):02x}")
+    return f"${expression}"
 
 
 def state_of(job: Job) -> State:
@@ -149,7 +164,7 @@ def do_job(job: Job) -> float:
     phase(0.95, 1.0)
     missing = lacking(job)
     if missing:
-        run_bundle(job.infer_configs, "infer", **job.infer_settings, only_cases=missing)
+        run_bundle(job.infer_configs, "infer", **job.infer_settings, only_cases=verbatim(missing))
     seconds = time.monotonic() - begun
     done = {"train_key": job.train_key, "trained": True, "mask_key": job.mask_key, "seconds": round(seconds, 1)}
     write_record(job.record, done)

@@ -160,6 +160,16 @@ def test_a_label_map_with_a_single_structure_goes_through(hearts: Path, tmp_path
     assert [path.name for path in (tmp_path / "out" / "stage1" / "masks").iterdir()] == ["LA"]
 
 
+def test_names_and_folders_of_any_characters_go_through(hearts: Path, tmp_path: Path) -> None:
+    names = ("$1+1", "%y", "@x #1")
+    (tmp_path / "labels").mkdir()
+    for name in names:
+        shutil.copy(hearts / "labels" / "phantom_000.nii.gz", tmp_path / "labels" / f"{name}.nii.gz")
+    outcome = run_repair(asked(tmp_path / "labels", tmp_path / "#2 $out", structures=("LA",)))
+    assert outcome.faults == ()
+    assert {path.name for path in (tmp_path / "#2 $out" / "repaired").iterdir()} == {f"{name}.nii.gz" for name in names}
+
+
 def test_empty_label_maps_stay_empty_and_nothing_is_trained(tmp_path: Path) -> None:
     for name, shape in (("a", (5, 7, 11)), ("b", (3, 2, 13))):
         write_label_map(tmp_path / "labels" / f"{name}.nii.gz", np.zeros(shape, np.uint8), AFFINE)

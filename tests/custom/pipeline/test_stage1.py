@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from monai.bundle import ConfigParser
 
 from custom.anatomy import PUBLIC_CARDIAC_CT
 from custom.engines import workflows
@@ -17,7 +18,7 @@ from custom.pipeline.checking import CheckedCase
 from custom.pipeline.crew import Crew
 from custom.pipeline.intake import take_in
 from custom.pipeline.presets import PRESETS
-from custom.pipeline.stage1 import Job, do_job, make_job, state_of
+from custom.pipeline.stage1 import Job, do_job, make_job, state_of, verbatim
 
 LAA = PUBLIC_CARDIAC_CT["LAA"]
 COMMON = {"label_table": "public_cardiac_ct", "seed": 0, "device": "cpu"}
@@ -69,6 +70,15 @@ def test_the_keys_change_with_cases_and_settings_and_not_with_where_and_how_fast
     threshold = job(cases, tmp_path, {"threshold": 0.4})
     assert (threshold.train_key == before.train_key, threshold.mask_key == before.mask_key) == (True, False)
     assert job(cases, tmp_path / "moved", {"cpu_threads": 5}, device="cuda").mask_key == before.mask_key
+
+
+@pytest.mark.parametrize(
+    "value", ["/data/#1/@x", "@x", "%y", "$1+1", ["a\\@b#", "\u00fc 'q'", "%z", "$1+1"], ["a"], "b"]
+)
+def test_no_path_or_name_means_anything_to_monai(value: Any) -> None:
+    parser = ConfigParser({"x": 1, "y": 2, "z": 3, "given": verbatim(value)})
+    parser.parse()
+    assert parser.get_parsed_content("given") == value
 
 
 def test_a_job_is_done_once_and_begun_anew_when_what_it_depends_on_changes(

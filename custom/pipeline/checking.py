@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,9 @@ from ..anatomy import StructureTable
 from ..cohort.cases import case_name
 from ..cohort.label_maps import read_label_map
 from ..errors import InputError
+
+LONGEST_NAME_BYTES = 200
+"""Of a case: file systems take 255 for a file, and outputs are longer, the more so while they are written."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,24 @@ def voxel_digests(labels: UInt8[np.ndarray, "i j k"], grid: bytes, labels_of: St
     return digests
 
 
+def check_name(path: str) -> None:
+    """Refuse a file whose outputs could not be named after it.
+
+    Raises:
+        InputError: the name is too long, or no text.
+    """
+    size = len(os.fsencode(case_name(path)))
+    if size > LONGEST_NAME_BYTES:
+        raise InputError(path, f"a name of {size} bytes", f"at most {LONGEST_NAME_BYTES}", "Rename it.")
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in case_name(path)):
+        found, wanted = f"the name {ascii(case_name(path))}", "characters that can be shown"
+        raise InputError(ascii(path)[1:-1], found, wanted, "Rename it.")
+
+
 def check_file(path: str, label_table: StructureTable) -> CheckedCase | str:
     """The case in a file, or what is wrong with it."""
     try:
+        check_name(path)
         stat = Path(path).stat()
         found = read_label_map(path, label_table)
     except InputError as error:

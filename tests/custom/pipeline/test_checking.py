@@ -39,6 +39,25 @@ def test_a_faulty_file_is_its_fault(labels: np.ndarray, tmp_path: Path) -> None:
     assert "no such file" in str(check_file(str(tmp_path / "none.nii"), PUBLIC_CARDIAC_CT)).lower()
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("a" * 201, "a name of 201 bytes"), ("\u00fc" * 101, "a name of 202 bytes"), ("a\nb", r"the name 'a\nb'")],
+)
+def test_a_name_that_no_output_can_have_is_a_fault(name: str, found: str, labels: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / f"{name}.nii.gz"
+    path.write_bytes(b"")
+    assert f": found {found}; wanted" in str(check_file(str(path), PUBLIC_CARDIAC_CT))
+
+
+@pytest.mark.parametrize("name", ["a" * 200, "\u00fc b\u3000c.$d", "<b>&\"x'"])
+def test_any_other_name_is_good(name: str, labels: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / f"{name}.nii.gz"
+    write_label_map(path, labels, np.eye(4))
+    found = check_file(str(path), PUBLIC_CARDIAC_CT)
+    assert isinstance(found, CheckedCase)
+    assert found.name == name
+
+
 def test_a_digest_changes_with_its_own_voxels_and_with_the_grid_alone(labels: np.ndarray) -> None:
     before = voxel_digests(labels, b"grid", PUBLIC_CARDIAC_CT)
     edited = labels.copy()

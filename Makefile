@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-benchmarks
+WORKFLOW_STAMP := .venv/.installed-workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow gpu bench lint types contract clean
+.PHONY: help install demo test slow gpu bench workflow lint types contract clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -18,6 +19,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev,benchmarks]'
+	touch $@
+
+$(WORKFLOW_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev,workflow]'
 	touch $@
 
 install: $(STAMP)  ## create .venv with the pinned packages
@@ -36,6 +41,9 @@ gpu: $(STAMP)  ## the tests that need a CUDA device
 
 bench: $(BENCH_STAMP)  ## install the peers of the benchmarks and test their wrappers
 	$(BIN)/python -m pytest tests/benchmarks
+
+workflow: $(WORKFLOW_STAMP)  ## install snakemake and test the workflow for clusters
+	CORFIELD_REQUIRE_SNAKEMAKE=1 $(BIN)/python -m pytest -m 'slow or not slow' tests/workflow
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -72,9 +72,12 @@ def check_keys(config: Mapping[str, Any], configs: Path) -> None:
     as those of the used ones are. What stands inside a setting that is declared as an empty object is not judged here.
 
     Raises:
-        InputError: naming the nearest declared key, or the configs that it is a setting of.
+        InputError: naming the nearest declared key, or the configs that it is a setting of; or no config is there.
     """
     declared, text = declared_settings(configs), json.dumps(config, default=str)
+    if not declared:
+        remedy = "Start the command there, or give --bundle_root with the path to it."
+        raise InputError("--bundle_root", f"no configs in {configs}", "the bundle's folder", remedy)
     used = [keys for keys in declared.values() if {key.split("::")[0] for key in keys} <= set(config)]
     known, unjudged = set().union(*used), set(MONAI_KEYS)
     unjudged |= known & free_settings(configs)

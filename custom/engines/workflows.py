@@ -13,7 +13,10 @@ from monai.bundle import ConfigWorkflow
 from ..errors import InputError
 from .preflight import root_cause
 
-BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLES = ROOT / "bundles" if (ROOT / "bundles").is_dir() else ROOT.parent
+"""Where the bundles lie: in a clone in a folder of their own. An exported bundle holds this package, and others lie
+beside it."""
 
 
 def bundle_configs(bundle: str, names: Sequence[str], structure: str | None = None) -> list[str]:
@@ -25,7 +28,8 @@ def bundle_configs(bundle: str, names: Sequence[str], structure: str | None = No
     folder = BUNDLES / bundle / "configs"
     if not folder.is_dir():
         found, wanted = "no such folder", "the bundle beside the package"
-        raise InputError(folder, found, wanted, "Run from a clone of the project, installed with `make install`.")
+        remedy = "Run from a clone of the project, installed with `make install`, or unpack that bundle's export there."
+        raise InputError(folder, found, wanted, remedy)
     overlay = folder / "structures" / f"{str(structure).lower()}.json"
     paths = [folder / f"{name}.json" for name in names]
     if overlay.is_file():

@@ -44,6 +44,13 @@ def test_the_settings_of_the_configs_in_use_pass(configs: Path) -> None:
     check_keys({**INFER, "_meta_": {"version": "1"}}, configs)
 
 
+def test_a_folder_without_configs_is_not_the_bundles(tmp_path: Path) -> None:
+    assert refusal(TRAIN, tmp_path / "configs") == (
+        f"--bundle_root: found no configs in {tmp_path / 'configs'}; wanted the bundle's folder. "
+        "Start the command there, or give --bundle_root with the path to it."
+    )
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [

@@ -1,0 +1,147 @@
+"""Every bundle, exported in both layouts, runs where nothing else of the project is."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import pytest
+
+from custom.engines.workflows import BUNDLES
+from custom.errors import InputError
+from custom.pipeline.export import run_export
+from custom.pipeline.export_checkpoint import MODEL, add_checkpoint, takers
+from custom.pipeline.export_layouts import laid_out, published_dependencies
+from custom.pipeline.export_source import bundle_names, read_bundle
+from tests.bundles.exporting import CODE, clean_python, each_bundle, each_layout, exported, links_to, run_id, unpacked
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return links_to(published_dependencies(), tmp_path_factory.mktemp("published"))
+
+
+def test_the_clean_python_has_the_published_dependencies_and_nothing_else(published: Path, tmp_path: Path) -> None:
+    for module, found in {"monai": True, "plotly": True, "custom": False, "pytest": False, "beartype": False}.items():
+        code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+        assert (clean_python(published, ["-c", code], tmp_path).returncode == 0) is found, module
+
+
+@each_layout
+@each_bundle
+def test_an_exported_bundle_trains_and_infers_from_an_empty_folder(
+    name: str, layout: str, published: Path, tmp_path: Path
+) -> None:
+    done = run_export(name, tmp_path / f"{name}.zip", layout)
+    assert "components found" in done.text
+    folder = unpacked(done.path, tmp_path / "empty")
+    code = f"import {CODE[layout]} as code; print(code.__file__)"
+    assert clean_python(published, ["-c", code], folder).stdout.strip() == str(folder / CODE[layout] / "__init__.py")
+    if "configs/train.json" in done.names:
+        run_id(published, folder, "training", "train", "smoke")
+    run_id(published, folder, "infer", "inference")
+    phantoms = sorted((folder / "data" / "phantoms" / "labels").iterdir())
+    written = sorted(path for path in (folder / "output").rglob("*.nii.gz") if path.parent.name != "probability")
+    assert len(phantoms) == 6
+    assert {path.name for path in written} == {path.name for path in phantoms}
+    labels, first = nib.load(phantoms[0]), nib.load(written[0])
+    assert first.shape == labels.shape and (first.affine == labels.affine).all()
+
+
+@each_layout
+def test_exported_weights_infer_without_training(
+    bundle: Any, trained: Path, layout: str, published: Path, tmp_path: Path
+) -> None:
+    done = run_export("near_stage1", tmp_path / "x.zip", layout, trained / "LA" / "best.pt")
+    assert "the network gives what the metadata say" in done.text
+    folder = unpacked(done.path, tmp_path / "empty")
+    run_id(published, folder, "infer", "inference", only_cases="['phantom_001']")
+    (mask,) = (folder / "output" / "near_stage1" / "masks" / "LA").glob("*.nii.gz")
+    predicted, truth = nib.load(mask).get_fdata() > 0, nib.load(bundle.truth / mask.name).get_fdata() == 2
+    assert 2 * (predicted & truth).sum() / (predicted.sum() + truth.sum()) > 0.7
+
+
+@each_bundle
+def test_zoo_the_zoos_own_checks_of_a_network_pass(name: str, trained: Path, published: Path, tmp_path: Path) -> None:
+    """They start in another folder with the bundle's on the path, and give no key of the checkpoint."""
+    weights = trained / "LA" / "best.pt" if takers(exported(name, "zoo")) else None
+    folder = unpacked(run_export(name, tmp_path / "x.zip", "zoo", weights).path, tmp_path / "models")
+    where = {"meta_file": f"{folder}/configs/metadata.json", "config_file": f"{folder}/configs/inference.json"}
+    export = {"filepath": f"{folder}/models/verify_model.ts", "ckpt_file": f"{folder}/{MODEL}", **where}
+    code = (
+        f"import sys; sys.path.insert(0, {str(folder)!r})\n"
+        "from monai.bundle import ckpt_export, verify_net_in_out\n"
+        f"verify_net_in_out('network_def', bundle_root={str(folder)!r}, any=16, device='cpu', **{where})\n"
+        f"ckpt_export('network_def', bundle_root={str(folder)!r}, **{export})\n"
+    )
+    done = clean_python(published, ["-c", code], tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (folder / "models" / "verify_model.ts").stat().st_size > 1000
+
+
+def test_started_elsewhere_an_exported_bundle_asks_for_its_folder_and_runs_once_told(
+    published: Path, tmp_path: Path
+) -> None:
+    folder = unpacked(run_export("near_fusion", tmp_path / "x.zip").path, tmp_path / "empty")
+    command = ["-m", "monai.bundle", "run", "check", "--config_file", f"{folder}/configs/inference.json"]
+    refused = clean_python(published, command, tmp_path)
+    assert refused.returncode != 0
+    assert refused.stderr.splitlines()[-1].startswith("error: --bundle_root: found no configs in configs; wanted")
+    told = clean_python(published, [*command, "--bundle_root", str(folder)], tmp_path)
+    assert told.returncode == 0, told.stderr[-3000:]
+
+
+def test_bundles_unpacked_side_by_side_find_each_other(published: Path, tmp_path: Path) -> None:
+    for name in bundle_names():
+        with zipfile.ZipFile(run_export(name, tmp_path / f"{name}.zip").path) as opened:
+            opened.extractall(tmp_path / "all")
+    config = str(tmp_path / "all" / "near_stage1" / "configs" / "train.json")
+    code = (
+        "from custom.pipeline.export_source import bundle_names\n"
+        "from custom.engines.workflows import bundle_configs\n"
+        f"assert bundle_names() == {bundle_names()}\n"
+        f"assert bundle_configs('near_stage1', ['train']) == [{config!r}]\n"
+    )
+    done = clean_python(published, ["-c", code], tmp_path / "all" / "near_fusion")
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        ({"network_def": {"_target_": "custom.fields.nowhere.Field"}}, "custom.fields.nowhere.Field leads nowhere"),
+        ({"network_def": {"_target_": "pytest_of_nobody.Field"}}, "pytest_of_nobody.Field leads nowhere"),
+        ({"check": "$1 / 0"}, "Failed to evaluate"),
+    ],
+)
+def test_a_bundle_that_does_not_run_by_itself_is_not_written(
+    config: dict[str, Any], found: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "of_others"
+    for path, text in {
+        "configs/metadata.json": "{}",
+        "configs/inference.json": json.dumps({"bundle_root": ".", "run": ["$1"], **config}),
+        "docs/README.md": "# B\n",
+        "LICENSE": "Do as you like.\n",
+    }.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    with pytest.raises(InputError, match="an export that fails where nothing else is") as raised:
+        run_export(str(folder), tmp_path / "x.zip")
+    assert found in str(raised.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["of_others"]
+
+
+def test_weights_of_another_kind_are_refused_by_the_bundle_itself(tmp_path: Path) -> None:
+    source = read_bundle(BUNDLES / "near_fusion")
+    empty = tmp_path / "empty.pt"
+    empty.write_bytes(laid_out(source, "zoo")[1][MODEL])
+    assert MODEL in add_checkpoint(exported("near_stage1", "zoo"), empty, "near_stage1")
+    with pytest.raises(InputError, match="wanted a checkpoint of format"):
+        run_export("near_stage1", tmp_path / "x.zip", "zoo", empty)
+    assert not (tmp_path / "x.zip").exists()

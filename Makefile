@@ -34,7 +34,7 @@ test: $(STAMP)  ## the fast tests
 	$(BIN)/python -m pytest
 
 slow: $(STAMP)  ## the tests that train or run whole bundles
-	$(BIN)/python -m pytest -m 'slow and not gpu'
+	$(BIN)/python -m pytest -m 'slow and not gpu' --ignore tests/workflow
 
 gpu: $(STAMP)  ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu

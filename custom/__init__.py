@@ -29,4 +29,4 @@ Imports point downwards only::
     errors
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

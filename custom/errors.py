@@ -19,3 +19,8 @@ class InputError(ValueError):
 
     def __init__(self, where: str | Path, found: str, wanted: str, remedy: str) -> None:
         super().__init__(f"{where}: found {found}; wanted {wanted}. {remedy}")
+        self.parts = (where, found, wanted, remedy)
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str | Path, str, str, str]]:
+        """Rebuilt from its parts: an error crosses from a worker process to its parent."""
+        return type(self), self.parts

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from custom import __version__
 from custom.errors import InputError
 from custom.pipeline import export
 from custom.pipeline.export import run_export
@@ -46,7 +47,7 @@ def test_a_bundle_becomes_one_file_with_one_folder_after_its_trial(tried: list[d
         "near_fusion",
         output.parent,
     )
-    assert f"near_fusion 0.1.0, vendored: {len(names)} files" in done.text
+    assert f"near_fusion {__version__}, vendored: {len(names)} files" in done.text
     assert "22 components found, 65 modules" in done.text and "the network gives what" in done.text
 
 

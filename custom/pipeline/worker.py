@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from .task import Task, attempt, share_done
 
 TICK_SECONDS = 0.5
@@ -31,6 +33,8 @@ def serve(pipe: Connection, tensor_threads: int) -> None:
     import torch  # late, so that the watch above is there from the first moment
 
     torch.set_num_threads(tensor_threads)
+    # By itself it shares a lock among processes, a semaphore that nobody gives back if this process is ended.
+    tqdm.set_lock(threading.RLock())
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("custom").setLevel(logging.INFO)
     lock = threading.Lock()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -107,3 +109,28 @@ def test_leaving_early_ends_the_workers_at_once() -> None:
             raise KeyboardInterrupt
     assert time.monotonic() - begun < 30
     assert all(gone(process_id) for process_id in workers if process_id)
+
+
+SCRIPT = """
+from tqdm import tqdm
+from custom.pipeline.crew import Crew
+from custom.pipeline.task import Task
+
+def work():
+    for _ in tqdm(range(3)):
+        pass
+
+if __name__ == "__main__":
+    with Crew(2) as crew:
+        for answer in crew.run([Task(name, work) for name in "ab"], "test"):
+            assert not answer.fault
+"""
+
+
+def test_workers_leave_no_semaphore_behind(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+    ended = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "leaked" not in ended.stderr

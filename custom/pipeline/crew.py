@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -128,8 +129,13 @@ class Crew:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs, self.threads), daemon=True)
-        with environment(TQDM_MININTERVAL=str(FILE_SECONDS), TQDM_MAXINTERVAL=str(FILE_SECONDS)):
-            process.start()
+        # Inherited: a Ctrl-C is the parent's business from the worker's first moment, before it can say so itself.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with environment(TQDM_MININTERVAL=str(FILE_SECONDS), TQDM_MAXINTERVAL=str(FILE_SECONDS)):
+                process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
         self.members.append(Member(process, ours))
         return self.members[-1]

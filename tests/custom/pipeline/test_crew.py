@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -134,3 +135,14 @@ def test_workers_leave_no_semaphore_behind(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert "leaked" not in ended.stderr
+
+
+def test_control_c_does_nothing_to_a_worker_that_is_just_starting() -> None:
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with Crew(2) as crew:
+        pid = crew._hire().process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGINT)
+        answers = list(crew.run([Task("a", os.getpid)], "test"))
+    assert answers == [Answer("a", pid)]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked

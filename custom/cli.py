@@ -19,6 +19,7 @@ from .cohort.defects import Defects
 from .cohort.make import make_cohort
 from .errors import InputError
 from .pipeline.demo import run_demo
+from .pipeline.export import run_export
 from .pipeline.repair import run_repair
 from .pipeline.request import Request
 from .pipeline.score import run_score
@@ -153,6 +154,25 @@ class Commands:
         outcome = run_demo(Path(str(output)), cases, size, seed, workers, say)
         say(outcome.text)
         end_with(outcome.faults)
+
+    def export(
+        self, bundle: str, output: str, layout: str = "vendored", checkpoint: str = "", overwrite: bool = False
+    ) -> None:
+        """Write a bundle to one zip that runs elsewhere, with nothing else of this project.
+
+        Before it takes its place the zip is unpacked into an empty folder and tried there. It holds one folder, called
+        like the bundle; the same bundle and weights give the same bytes.
+
+        Args:
+            bundle: name of a bundle, such as near_stage1, or the folder of one.
+            output: .zip to write.
+            layout: vendored (configs as they are, custom/ beside them, requirements.txt) or zoo (MONAI model zoo:
+                scripts/ instead of custom/, the prefix rewritten).
+            checkpoint: a trained checkpoint (best.pt) to go with it; its configs then take it by default.
+            overwrite: replace the zip if it exists.
+        """
+        weights = Path(str(checkpoint)) if checkpoint != "" else None
+        say(run_export(str(bundle), Path(str(output)), str(layout), weights, flag("--overwrite", overwrite)).text)
 
     def version(self) -> None:
         """Print the version."""

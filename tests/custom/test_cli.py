@@ -118,13 +118,13 @@ def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_without_arguments_the_commands_are_listed_and_the_exit_code_is_0(answers: dict[tuple[str, ...], Any]) -> None:
     code, out, err = answers[()]
     assert (code, err) == (0, "")
-    for name in ("phantoms", "repair", "score", "demo", "version"):
+    for name in ("phantoms", "repair", "score", "export", "demo", "version"):
         assert f"\n     {name}\n" in out
 
 
 @pytest.mark.parametrize(
     "given",
-    [["--help"], ["-h"], *([name, "--help"] for name in ("phantoms", "repair", "score", "demo")), ["demo", "-h"]],
+    [["--help"], ["-h"], *([name, "--help"] for name in ("phantoms", "repair", "score", "export", "demo")), ["demo", "-h"]],
 )
 def test_help_is_given_for_every_command_with_exit_code_0(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(given) == 0
@@ -133,6 +133,7 @@ def test_help_is_given_for_every_command_with_exit_code_0(given: list[str], caps
         "phantoms": ["OUTPUT", "--cases", "--size", "--seed", "--holes"],
         "repair": ["LABELS", "OUTPUT", "--reference", "--structures", "--preset", "quick", "--workers", "ledger.csv"],
         "score": ["PREDICTION", "REFERENCE", "--output", "--tolerance_mm"],
+        "export": ["BUNDLE", "OUTPUT", "--layout", "--checkpoint", "--overwrite"],
         "demo": ["--output", "--size", "--workers"],
     }
     assert all(name in said for name in names.get(given[0], ["phantoms", "repair", "score", "demo", "version"]))

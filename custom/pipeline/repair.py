@@ -70,6 +70,7 @@ def _repair(request: Request, say: Callable[[str], None], begun: float) -> Outco
     with Crew(request.hands) as crew:
         intake = take_in(request.labels, output, request.table, crew)
         refuse_own_outputs(intake, output)
+        references, missing = find_references(request, [case.name for case in intake.cases])
         plan = make_plan(request, intake)
         say(format_plan(plan, output))
         check_room(plan, output)
@@ -84,7 +85,6 @@ def _repair(request: Request, say: Callable[[str], None], begun: float) -> Outco
         repaired = [case for case in intake.cases if (output / "repaired" / f"{case.name}.nii.gz").is_file()]
         if not repaired:
             raise InputError("stage 2", f"no case repaired [{' | '.join(faults)}]", "at least one", "Mend the cause.")
-        references, missing = find_references(request, plan.names)
         rows, unmeasured = measure_all(repaired, output, references, request.table, crew)
         faults += [*missing, *unmeasured]
         write_metrics(output / "metrics.csv", rows)

@@ -77,6 +77,9 @@ def check(request: Request) -> None:
     preset_named(request.preset)
     for name in request.structures:
         request.table[name]
+    for structure in request.table:
+        for name in structure.touches:
+            request.table[name]
     for flag, value, least in (("--workers", request.workers, 0), ("--seed", request.seed, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise InputError(flag, repr(value), f"a whole number from {least}", "Correct it.")

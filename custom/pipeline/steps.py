@@ -67,6 +67,7 @@ def plan(path: Path, asked: dict[str, Any], cases_per_job: int, workers: int) ->
         intake = take_in(request.labels, request.output, request.table, crew)
         refuse_own_outputs(intake, request.output)
         names = tuple(case.name for case in intake.cases)
+        find_references(request, names)  # one that cannot be used is refused before anything costs time
         made = Blueprint(request, intake.cases, intake.faults, batches_of(names, cases_per_job))
         check_room(made.plan, request.output)
         drop_outdated(request.output, names)

@@ -50,6 +50,8 @@ def measure_all(
 ) -> tuple[list[RepairRow], list[str]]:
     """Rows of all cases in their order, and the faults of those that could not be measured, a line each.
 
+    One whose reference is faulty is measured against its input alone, and its reference named among the faults.
+
     Args:
         cases: whose repaired label maps are measured.
         output: of the repair.
@@ -61,7 +63,23 @@ def measure_all(
         InputError: a full disk.
     """
     done: dict[str, list[dict[str, Any]]] = {}
-    tasks = []
+    faulty = _measure(cases, output, references, label_table, crew, done)
+    again = [case for case, _ in faulty if case.name in references]
+    faulty += _measure(again, output, {}, label_table, crew, done)
+    rows = [RepairRow(**row) for case in cases if case.name in done for row in done[case.name]]
+    return rows, [fault for _, fault in faulty]
+
+
+def _measure(
+    cases: Sequence[CheckedCase],
+    output: Path,
+    references: Mapping[str, Path],
+    label_table: StructureTable,
+    crew: Crew,
+    done: dict[str, list[dict[str, Any]]],
+) -> list[tuple[CheckedCase, str]]:
+    """Put the rows of the cases among those that are done; the cases that could not be measured, and why."""
+    tasks = {}
     for case in cases:
         after = output / "repaired" / f"{case.name}.nii.gz"
         reference = references.get(case.name)
@@ -80,15 +98,13 @@ def measure_all(
             "record": record,
             "key": key,
         }
-        tasks.append(Task(case.name, measure_case, arguments, float(case.voxels), output / "logs" / "measures.log"))
-    faults = []
-    for answer in list(crew.run(tasks, f"measuring {len(tasks)} cases")):
-        if stop_if_full(answer, output).fault:
-            faults.append(answer.fault)
-        else:
+        log = output / "logs" / "measures.log"
+        tasks[case.name] = Task(case.name, measure_case, arguments, float(case.voxels), log)
+    answers = {answer.name: answer for answer in crew.run([*tasks.values()], f"measuring {len(tasks)} cases")}
+    for answer in answers.values():
+        if not stop_if_full(answer, output).fault:
             done[answer.name] = answer.result
-    rows = [RepairRow(**row) for case in cases if case.name in done for row in done[case.name]]
-    return rows, faults
+    return [(case, answers[case.name].fault) for case in cases if case.name in answers and answers[case.name].fault]
 
 
 def _stamp(path: Path | None) -> list[Any]:

@@ -195,6 +195,22 @@ def test_a_case_without_a_reference_is_named_and_measured_against_its_input(
     assert known == {("phantom_000", False), ("phantom_001", True)}
 
 
+def test_a_faulty_reference_is_named_and_its_case_measured_against_its_input(
+    done: tuple[Request, Outcome, list[str]], hearts: Path, tmp_path: Path
+) -> None:
+    request, _, _ = done
+    shutil.copytree(request.output, tmp_path / "out")
+    true = read_label_map(hearts / "truth" / "phantom_000.nii.gz")
+    write_label_map(tmp_path / "truth" / "phantom_000.nii.gz", true.labels[1:], true.affine)
+    write_label_map(tmp_path / "truth" / "phantom_001.nii.gz", true.labels + 50, true.affine)
+    outcome = run_repair(replace(request, output=tmp_path / "out", reference=tmp_path / "truth"))
+    assert "truth/phantom_000.nii.gz: found a grid of (31, 32, 32)" in outcome.faults[1]
+    assert "truth/phantom_001.nii.gz: found the label values 50" in outcome.faults[2]
+    assert len(outcome.faults) == 3
+    assert [row.case for row in outcome.rows] == ["phantom_000"] * 10 + ["phantom_001"] * 10
+    assert all(row.dice_after is None for row in outcome.rows)
+
+
 def test_a_structure_lost_altogether_is_said_aloud(done: tuple[Request, Outcome, list[str]]) -> None:
     _, outcome, _ = done
     kept = [replace(row, volume_after_mm3=1.0) for row in outcome.rows]

@@ -18,6 +18,7 @@ from .anatomy import PUBLIC_CARDIAC_CT
 from .cohort.defects import Defects
 from .cohort.make import make_cohort
 from .errors import InputError
+from .pipeline.checkup import run_check
 from .pipeline.demo import run_demo
 from .pipeline.export import run_export
 from .pipeline.repair import run_repair
@@ -174,6 +175,21 @@ class Commands:
         weights = Path(str(checkpoint)) if checkpoint != "" else None
         say(run_export(str(bundle), Path(str(output)), str(layout), weights, flag("--overwrite", overwrite)).text)
 
+    def check(self, *targets: str, **settings: Any) -> None:
+        """Examine a bundle, or configs merged in order, for all that would stop a run; build and write nothing.
+
+        Every fault is listed with its config, its id, its cause and what to do, and the exit code is 1; a sound list of
+        configs is one line, with what was looked at.
+
+        Args:
+            targets: folder of one bundle, every config of which is examined; or configs, later ones over earlier ones.
+            settings: laid over the configs as on MONAI's command line, such as --max_epochs 7.
+        """
+        checked = run_check(*targets, **settings)
+        say(checked.text)
+        if checked.faults:
+            sys.exit(1)
+
     def version(self) -> None:
         """Print the version."""
         print(__version__)
@@ -200,7 +216,7 @@ def check_flags(arguments: list[str]) -> None:
         InputError: naming the nearest flag.
     """
     command = getattr(Commands, arguments[0], None) if arguments and not arguments[0].startswith("_") else None
-    if command is None:
+    if command is None or command is Commands.check:  # which judges the settings of a config itself
         return
     known = [name for name in inspect.signature(command).parameters if name != "self"]
     if "severities" in known:

@@ -69,7 +69,7 @@ def test_the_readmes_commands_run_in_their_order(tmp_path: Path) -> None:
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{command}\n{done.stderr[-2000:]}"
         ran += 1
-    assert ran == 8
+    assert ran == 9
     names = ["phantom_000.nii.gz", "phantom_001.nii.gz"]
     for folder in ("OUT/repaired", "STAGE1/masks/LA", "FUSED/repaired"):
         assert sorted(path.name for path in (tmp_path / folder).glob("*.nii.gz")) == names, folder

@@ -118,13 +118,13 @@ def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_without_arguments_the_commands_are_listed_and_the_exit_code_is_0(answers: dict[tuple[str, ...], Any]) -> None:
     code, out, err = answers[()]
     assert (code, err) == (0, "")
-    for name in ("phantoms", "repair", "score", "export", "demo", "version"):
+    for name in ("phantoms", "repair", "score", "export", "check", "demo", "version"):
         assert f"\n     {name}\n" in out
 
 
 @pytest.mark.parametrize(
     "given",
-    [["--help"], ["-h"], *([name, "--help"] for name in ("phantoms", "repair", "score", "export", "demo")), ["demo", "-h"]],
+    [["--help"], ["-h"], *([name, "--help"] for name in ("phantoms", "repair", "score", "export", "check", "demo")), ["demo", "-h"]],
 )
 def test_help_is_given_for_every_command_with_exit_code_0(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(given) == 0
@@ -260,3 +260,16 @@ def test_a_folder_with_a_strange_note_is_refused_and_left(
     (tmp_path / "cohort.json").write_bytes(note)
     assert refusal(["phantoms", str(tmp_path), *SMALL], capsys).startswith(f"{tmp_path}/cohort.json: found ")
     assert [path.name for path in tmp_path.iterdir()] == ["cohort.json"]
+
+
+def test_a_mistyped_setting_is_found_by_the_check_and_not_taken_for_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "bundles/near_fusion/configs/inference.json", "--spare_fraction", "0.2", "--strict", "true"])
+    assert ended.value.code == 1
+    said = capsys.readouterr().out
+    assert "strict" in said and "strict_components" in said and "spare_fraction" not in said
+
+
+def test_a_sound_bundle_passes_the_check(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", "bundles/near_fusion"])
+    assert "inference.json" in capsys.readouterr().out

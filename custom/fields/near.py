@@ -1,4 +1,4 @@
-"""The field of one structure, F_c(z, p) (requirement A1.2)."""
+"""The field of one structure, F_c(z, p) (requirement A1.2), or of several at once, F(z, p) (requirement A3.1)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class NearField(nn.Module):
         code_side: 0 for one vector per case; else the samples a side of a grid of codes.
         widths: of the point MLP.
         prior: occupancy the network starts from.
+        outputs: logits of a point: one for each structure.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class NearField(nn.Module):
         code_side: int = 0,
         widths: Sequence[int] = (256, 256, 128, 64),
         prior: float = 0.1,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         self.pyramid: VectorPyramid | GridPyramid
@@ -40,8 +42,9 @@ class NearField(nn.Module):
         else:
             self.pyramid = VectorPyramid(latent_size, trunk_channels)
         self.codes = Codes(cases, self.pyramid.code_shape)
+        self.outputs = outputs
         self.in_channels = 3 + sum(trunk_channels)
-        self.head = SkipMLP(self.in_channels, 1, widths, prior)
+        self.head = SkipMLP(self.in_channels, outputs, widths, prior)
 
     @property
     def device(self) -> torch.device:
@@ -49,17 +52,23 @@ class NearField(nn.Module):
 
     @torch.jit.unused
     def asked(self, row: int) -> Callable[[Tensor], Tensor]:
-        """The field of one code: logits [n] at points [n, 3] of the unit cube; its volumes are computed once."""
+        """The field of one code: its first logit [n] at points [n, 3] of the unit cube."""
+        answer = self.asked_all(row)
+        return lambda points_unit: answer(points_unit)[:, 0]
+
+    @torch.jit.unused
+    def asked_all(self, row: int) -> Callable[[Tensor], Tensor]:
+        """The field of one code: logits [n, outputs] at points [n, 3] of the unit cube; volumes are computed once."""
         volumes = self.pyramid(self.codes(torch.tensor([row], device=self.device)))
-        return lambda points_unit: self.answer(volumes, points_unit[None].to(self.device))[0, :, 0]
+        return lambda points_unit: self.answer(volumes, points_unit[None].to(self.device))[0]
 
     def answer(self, volumes: list[Tensor], points_unit: Tensor) -> Tensor:
-        """Logits [batch, n, 1] at points [batch, n, 3] of the unit cube, given a code's feature volumes."""
+        """Logits [batch, n, outputs] at points [batch, n, 3] of the unit cube, given a code's feature volumes."""
         features = features_at(volumes, points_unit)
         return self.head(torch.cat([points_unit.to(features.dtype), features], dim=-1))
 
     def forward(self, image: Tensor, index: Tensor | None = None) -> Tensor:
-        """Logits [batch, 1, n] at points [batch, 3, n]; ``index`` [batch] names the codes (default: the first).
+        """Logits [batch, outputs, n] at points [batch, 3, n]; ``index`` [batch] names the codes (default: the first).
 
         The name ``image`` and the channel-first form are what MONAI's bundle tools expect of a network.
         """

@@ -112,6 +112,36 @@ def test_asking_one_case_is_the_same_as_the_forward_pass(field_of):
     torch.testing.assert_close(answer, field(asked, torch.tensor([2]))[0, 0])
 
 
+def test_one_logit_a_point_is_what_is_asked_for_unless_more_are():
+    torch.manual_seed(7)
+    usual = NearField(2, (16, 8), latent_size=8, widths=(32, 32, 16, 8))
+    torch.manual_seed(7)
+    said = NearField(2, (16, 8), latent_size=8, widths=(32, 32, 16, 8), outputs=1)
+    assert (usual.head.output.out_features, usual.outputs) == (1, 1)
+    assert list(usual.state_dict()) == list(said.state_dict())
+    assert all(torch.equal(value, said.state_dict()[name]) for name, value in usual.state_dict().items())
+
+
+@pytest.mark.parametrize("code_side", [0, 5])
+def test_several_structures_are_answered_at_once_each_in_its_channel(code_side):
+    field = distinct(NearField(3, (16, 8), 8, code_side, widths=(32, 32, 16, 8), outputs=7).eval())
+    asked, index = points(2, 61), torch.tensor([2, 1])
+    together = field(asked, index)
+    assert together.shape == (2, 7, 61)
+    answer = field.asked_all(2)(asked[0].T)
+    assert answer.shape == (61, 7)
+    torch.testing.assert_close(answer.T, together[0])
+    assert torch.equal(field.asked(2)(asked[0].T), answer[:, 0])
+    single = distinct(NearField(3, (16, 8), 8, code_side, widths=(32, 32, 16, 8)).eval())
+    state = field.state_dict()
+    state["head.output.weight"], state["head.output.bias"] = (
+        state["head.output.weight"][4:5],
+        state["head.output.bias"][4:5],
+    )
+    single.load_state_dict(state)
+    torch.testing.assert_close(single(asked, index)[:, 0], together[:, 4])
+
+
 @FIELDS
 def test_x_y_and_z_are_not_interchangeable(field_of):
     field, asked = field_of(), points(1, 61)

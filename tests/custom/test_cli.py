@@ -118,13 +118,16 @@ def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_without_arguments_the_commands_are_listed_and_the_exit_code_is_0(answers: dict[tuple[str, ...], Any]) -> None:
     code, out, err = answers[()]
     assert (code, err) == (0, "")
-    for name in ("phantoms", "repair", "score", "export", "check", "demo", "version"):
+    for name in (*COMMANDS, "version"):
         assert f"\n     {name}\n" in out
+
+
+COMMANDS = ("phantoms", "repair", "score", "export", "check", "demo")
 
 
 @pytest.mark.parametrize(
     "given",
-    [["--help"], ["-h"], *([name, "--help"] for name in ("phantoms", "repair", "score", "export", "check", "demo")), ["demo", "-h"]],
+    [["--help"], ["-h"], *([name, "--help"] for name in COMMANDS), ["demo", "-h"]],
 )
 def test_help_is_given_for_every_command_with_exit_code_0(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(given) == 0
@@ -134,6 +137,7 @@ def test_help_is_given_for_every_command_with_exit_code_0(given: list[str], caps
         "repair": ["LABELS", "OUTPUT", "--reference", "--structures", "--preset", "quick", "--workers", "ledger.csv"],
         "score": ["PREDICTION", "REFERENCE", "--output", "--tolerance_mm"],
         "export": ["BUNDLE", "OUTPUT", "--layout", "--checkpoint", "--overwrite"],
+        "check": ["TARGETS", "--max_epochs"],
         "demo": ["--output", "--size", "--workers"],
     }
     assert all(name in said for name in names.get(given[0], ["phantoms", "repair", "score", "demo", "version"]))
@@ -264,10 +268,19 @@ def test_a_folder_with_a_strange_note_is_refused_and_left(
 
 def test_a_mistyped_setting_is_found_by_the_check_and_not_taken_for_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["check", "bundles/near_fusion/configs/inference.json", "--spare_fraction", "0.2", "--strict", "true"])
+        main(
+            [
+                "check",
+                "bundles/near_fusion/configs/inference.json",
+                "--spare_fraction",
+                "0.2",
+                "--strict_component",
+                "true",
+            ]
+        )
     assert ended.value.code == 1
     said = capsys.readouterr().out
-    assert "strict" in said and "strict_components" in said and "spare_fraction" not in said
+    assert "strict_components" in said and "1 fault" in said and "spare_fraction" not in said
 
 
 def test_a_sound_bundle_passes_the_check(capsys: pytest.CaptureFixture[str]) -> None:

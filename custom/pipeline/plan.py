@@ -98,9 +98,14 @@ def check_room(plan: Plan, output: Path) -> None:
         InputError: with the room there is and the room it takes.
     """
     if plan.need_bytes > plan.free_bytes:
-        found, wanted = (f"{number / MB:,.0f} MB" for number in (plan.free_bytes, plan.need_bytes))
+        found, wanted = map(megabytes, (plan.free_bytes, plan.need_bytes))
         remedy = "Free some space there, or choose another --output."
         raise InputError(output, f"{found} free", f"about {wanted} for this repair", remedy)
+
+
+def megabytes(count: int) -> str:
+    """A size in MB, to a tenth where there are few: 2.5 MB free must not read like the 3 that are wanted."""
+    return f"{count / MB:,.{1 if count < 100 * MB else 0}f} MB"
 
 
 def free_bytes(folder: Path) -> int:
@@ -140,7 +145,7 @@ def format_plan(plan: Plan, output: Path) -> str:
     lines.append("stage 2     fusion and rules, scores, report")
     how = f"about {in_words(plan.wall_seconds)} for stage 1 with {plan.workers} workers on {plan.device}"
     lines.append(f"time        {how}, by steps timed just now" if plan.wall_seconds else "time        stage 1 is done")
-    lines.append(f"room        about {plan.need_bytes / MB:,.0f} MB of {plan.free_bytes / MB:,.0f} MB free in {output}")
+    lines.append(f"room        about {megabytes(plan.need_bytes)} of {megabytes(plan.free_bytes)} free in {output}")
     return "\n".join(lines)
 
 

@@ -77,8 +77,10 @@ def test_a_disk_too_small_is_refused_with_both_sizes(request_of: Request) -> Non
     plan: Plan = make_plan(request_of, INTAKE)
     check_room(plan, request_of.output)
     small = replace(plan, need_bytes=3_000_000_000, free_bytes=1_000_000)
-    with pytest.raises(InputError, match="found 1 MB free; wanted about 3,000 MB for this repair. Free some space"):
+    with pytest.raises(InputError, match="found 1.0 MB free; wanted about 3,000 MB for this repair. Free some space"):
         check_room(small, request_of.output)
+    with pytest.raises(InputError, match="found 2.5 MB free; wanted about 2.6 MB"):
+        check_room(replace(plan, need_bytes=2_600_000, free_bytes=2_500_000), request_of.output)
 
 
 def test_room_is_needed_for_what_is_not_done_and_for_as_many_cubes_as_workers(request_of: Request) -> None:

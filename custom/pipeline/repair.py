@@ -59,7 +59,7 @@ def run_repair(request: Request, say: Callable[[str], None] = LOGGER.info) -> Ou
     try:
         with only_run_in(request.output):
             return _repair(request, say, begun)
-    except OSError as error:
+    except (OSError, InputError) as error:
         if is_full_disk(error):
             raise full_disk(request.output) from error
         raise

@@ -61,6 +61,8 @@ class StructureDataset(PersistentDataset):
         InputError: no case holds the structure.
     """
 
+    remedy = "Choose another --structure, or another --dataset_dir."
+
     def __init__(
         self, data: Sequence[dict[str, Any]], transform: Compose, cache_dir: str | Path, structure: str
     ) -> None:
@@ -70,7 +72,9 @@ class StructureDataset(PersistentDataset):
         self.present: list[int] = []
         for row, item in enumerate(tqdm(self.data, desc=f"{structure}: cutting out", unit="case", leave=False)):
             self._drop_if_damaged(row)
-            frame = Frame.from_dict(self.stored(row)["label_frame"])
+            stored = self.stored(row)
+            self.note(stored)
+            frame = Frame.from_dict(stored["label_frame"])
             self.frames[item["case"]] = frame
             if frame.empty:
                 LOGGER.warning("%s: no %s in it; skipped, its mask will be empty", item["case"], structure)
@@ -82,8 +86,11 @@ class StructureDataset(PersistentDataset):
                 where,
                 f"no voxel of {structure} in any of {len(self.data)} cases",
                 "at least one case that holds it",
-                "Choose another --structure, or another --dataset_dir.",
+                self.remedy,
             )
+
+    def note(self, stored: dict[str, Any]) -> None:
+        """Look at a case's stored result, once, in the order of the cases; for subclasses."""
 
     @property
     def cases(self) -> tuple[str, ...]:

@@ -1,0 +1,157 @@
+"""Whole hearts from a field, on any grid, and the loss that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from custom.anatomy import PUBLIC_CARDIAC_CT
+from custom.cohort.label_maps import write_label_map
+from custom.consistency.decision import PriorityDecision
+from custom.engines.heart_asking import HeartInferer, WholeHeartLoss
+from custom.engines.heart_canvas import Canvases
+from custom.errors import InputError
+from custom.fields.near import NearField
+from custom.objectives.distillation import Distillation
+from custom.objectives.heart import HeartLoss
+from custom.space import Frame
+
+LV, LA = (PUBLIC_CARDIAC_CT[name].index for name in ("LV", "LA"))
+CHANNEL = {name: channel for channel, name in enumerate(PUBLIC_CARDIAC_CT.names)}
+SHAPE = (31, 29, 23)
+GRID = np.array([[-2.0, 0, 0, 49.0], [0, 3.0, 0, 7.0], [0, 0, 1.5, 40.0], [0, 0, 0, 1.0]])
+BOX = Frame(GRID, SHAPE, (10, 5, 3), (20, 15, 9))
+
+
+class Halves(NearField):
+    """LV where unit x is above 0.05, LA where unit z is above 0.05 (LA comes first), nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__(2, [4], latent_size=2, code_side=3, widths=[8, 8, 8, 8], outputs=10)
+
+    def asked_all(self, row: int) -> Callable[[Tensor], Tensor]:
+        def answer(points_unit: Tensor) -> Tensor:
+            logits = torch.full((points_unit.shape[0], 10), -9.0)
+            logits[:, CHANNEL["LV"]] = 50 * (points_unit[:, 0] - 0.05)
+            logits[:, CHANNEL["LA"]] = 50 * (points_unit[:, 2] - 0.05)
+            return logits
+
+        return answer
+
+
+def asked(canvases: Canvases, **settings: Any) -> Tensor:
+    return HeartInferer(canvases, PriorityDecision(), **settings)(torch.tensor([0]), Halves())
+
+
+def expected(world_mm: np.ndarray) -> np.ndarray:
+    """What stands at places of the world: x runs from 9 to 29 mm over the box, z from 44.5 to 53.5."""
+    inside = ((world_mm >= [8, 20.5, 43.75]) & (world_mm <= [30, 53.5, 54.25])).all(axis=-1)
+    x = np.clip((world_mm[..., 0] - 19) / 10, -1, 1)
+    z = np.clip((world_mm[..., 2] - 49) / 4.5, -1, 1)
+    return np.where(inside, np.where(z > 0.05, LA, np.where(x > 0.05, LV, 0)), 0)
+
+
+def places(frame: Frame) -> np.ndarray:
+    ijk = np.stack(np.meshgrid(*(np.arange(a, b + 1) for a, b in zip(frame.low_ijk, frame.high_ijk, strict=True)),
+                               indexing="ij"), axis=-1)  # fmt: skip
+    return ijk @ frame.affine[:3, :3].T + frame.affine[:3, 3]
+
+
+def test_labels_stand_where_the_field_has_them_on_the_label_maps_own_grid() -> None:
+    answer = asked(Canvases([BOX]), chunk=37)
+    assert answer.shape == (1, 1, 11, 11, 7) and answer.dtype == torch.uint8
+    assert np.array_equal(answer[0, 0].numpy(), expected(places(BOX)))
+
+
+def test_a_finer_grid_covers_the_same_box() -> None:
+    canvases = Canvases([BOX], spacing_mm=1.0)
+    answer = asked(canvases)
+    assert answer.shape[2:] == canvases[0].box_shape
+    assert np.array_equal(answer[0, 0].numpy(), expected(places(canvases[0])))
+
+
+def test_another_images_grid_is_drawn_on_at_its_own_angle(tmp_path: Path) -> None:
+    turn = np.array([[0.0, -1.3, 0.2, 45.0], [1.1, 0.1, 0, 15.0], [0, 0.3, 0.9, 35.0], [0, 0, 0, 1]])
+    write_label_map(tmp_path / "other.nii.gz", np.zeros((37, 41, 31), np.uint8), turn)
+    canvases = Canvases([BOX], grid_from=tmp_path / "other.nii.gz")
+    canvas = canvases[0]
+    answer = asked(canvases, chunk=997)[0, 0].numpy()
+    assert canvas.shape == (37, 41, 31) and answer.shape == canvas.box_shape
+    wanted = expected(places(canvas))
+    assert (answer == wanted).mean() > 0.999  # a voxel on the very edge may fall on either side
+    assert {int(value) for value in np.unique(answer)} == {0, LV, LA}
+    whole = np.zeros(canvas.shape, dtype=wanted.dtype)
+    whole[canvas.box] = wanted
+    everywhere = Frame(canvas.affine, canvas.shape, (0, 0, 0), tuple(size - 1 for size in canvas.shape))  # type: ignore[arg-type]
+    assert (whole == expected(places(everywhere))).mean() > 0.999
+
+
+def test_a_grid_somewhere_else_stays_empty(tmp_path: Path) -> None:
+    far = np.diag([1.0, 1, 1, 1])
+    far[:3, 3] = 500
+    nib.save(nib.Nifti1Image(np.zeros((5, 7, 11), np.uint8), far), tmp_path / "far.nii.gz")
+    canvases = Canvases([BOX], grid_from=tmp_path / "far.nii.gz")
+    assert canvases[0].empty and asked(canvases).numel() == 0
+
+
+def test_a_box_that_reaches_beyond_the_volume_is_drawn_within_it() -> None:
+    beyond = Frame(GRID, SHAPE, (-4, 5, 3), (20, 15, 30))
+    canvases = Canvases([beyond])
+    assert (canvases[0].low_ijk, canvases[0].high_ijk) == ((0, 5, 3), (20, 15, 22))
+    answer = asked(canvases)[0, 0].numpy()
+    assert answer.shape == (21, 11, 20)
+    # z runs over 28 voxels from 3 to 30: half-way is 16.5, and 0.05 beyond it lies below 18.
+    assert (answer[:, :, 15:] == LA).all() and (answer[:, :, :14] != LA).all()
+    # x falls along i, over 25 voxels from -4 to 20: half-way is 8.
+    assert (answer[:8, :, 0] == LV).all() and (answer[8:, :, 0] == 0).all()
+
+
+def test_a_background_case_has_no_voxel_on_any_grid() -> None:
+    empty = Frame(GRID, SHAPE, (0, 0, 0), (-1, -1, -1))
+    for spacing_mm in (None, 1.0):
+        assert asked(Canvases([empty], spacing_mm)).shape == (1, 1, 0, 0, 0)
+
+
+def test_probabilities_stand_behind_the_labels_that_they_decide() -> None:
+    answer = asked(Canvases([BOX]), with_probabilities=True)
+    assert answer.shape == (1, 11, 11, 11, 7)
+    assert torch.equal(answer[:, :1].to(torch.uint8), PriorityDecision()(answer[:, 1:]))
+    assert np.array_equal(answer[0, 0].numpy(), expected(places(BOX)))
+
+
+def test_a_spacing_and_an_image_together_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--grid_from: found a --spacing_mm beside it"):
+        Canvases([BOX], spacing_mm=1.0, grid_from=tmp_path / "any.nii.gz")
+
+
+def loss_of(centre: Tensor | None = None, latent_weight: float = 0.5) -> WholeHeartLoss:
+    return WholeHeartLoss(HeartLoss([1.0, 1.0]), Distillation([1.0, 1.0], [1.0, 1.0]), latent_weight, centre)
+
+
+def test_the_loss_is_that_of_the_targets_that_of_the_teachers_and_the_codes_length() -> None:
+    logits, codes = torch.randn(3, 2, 5), torch.randn(3, 4, 2, 2, 2)
+    target, taught = torch.rand(3, 2, 5), torch.rand(3, 2, 5)
+    answer = {"logits": logits, "codes": codes}
+    heart = HeartLoss([1.0, 1.0])(logits, target)
+    prior = 0.5 * codes.pow(2).sum() / 3
+    assert torch.isclose(loss_of()(answer, target), heart + prior)
+    both = torch.cat([target, taught], dim=1)
+    teachers = Distillation([1.0, 1.0], [1.0, 1.0])(logits, taught)
+    assert torch.isclose(loss_of()(answer, both), heart + teachers + prior)
+
+
+def test_the_prior_pulls_towards_its_centre() -> None:
+    codes, target = torch.randn(3, 7), torch.full((3, 2, 5), -1.0)
+    answer = {"logits": torch.zeros(3, 2, 5), "codes": codes}
+    assert float(loss_of(codes.mean(dim=0))(answer, target)) == pytest.approx(
+        float(0.5 * (codes - codes.mean(dim=0)).pow(2).sum() / 3), rel=1e-5
+    )
+    answer["codes"] = codes[:1].expand(3, -1)
+    assert float(loss_of(codes[0])(answer, target)) == 0

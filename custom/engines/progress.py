@@ -59,10 +59,13 @@ class Progress(Bar):
         description: what stands before the bar.
         evaluator: whose metric is shown.
         disable: no bar, for other processes than the first.
+        metric: the one to show of several; empty for all.
     """
 
-    def __init__(self, description: str, evaluator: Evaluator | None = None, disable: bool = False) -> None:
-        self.description, self.evaluator, self.disable = description, evaluator, disable
+    def __init__(
+        self, description: str, evaluator: Evaluator | None = None, disable: bool = False, metric: str = ""
+    ) -> None:
+        self.description, self.evaluator, self.disable, self.metric = description, evaluator, disable, metric
 
     def attach(self, engine: Engine) -> None:
         super().attach(engine)
@@ -81,6 +84,7 @@ class Progress(Bar):
         output: Any = engine.state.output
         shown = {"loss": f"{loss_of(output):.4f}"}
         if self.evaluator is not None and self.evaluator.state.iteration:
-            shown |= {name: f"{value:.4f}" for name, value in self.evaluator.state.metrics.items()}
+            metrics = self.evaluator.state.metrics
+            shown |= {name: f"{value:.4f}" for name, value in metrics.items() if self.metric in ("", name)}
         self.bar.set_postfix(shown, refresh=False)
         self.bar.update()

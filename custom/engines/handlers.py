@@ -109,6 +109,7 @@ class Checkpoints:
         resume: whether to go on from ``last.pt``; if not, a folder that holds one is refused.
         seconds: least time between two writings of ``last.pt``.
         rank: only process 0 writes.
+        extra: what else both hold, tensors and plain values.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Checkpoints:
         resume: bool = True,
         seconds: float = 10.0,
         rank: int = 0,
+        extra: dict[str, Any] | None = None,
     ) -> None:
         self.last, self.best = Path(folder) / "last.pt", Path(folder) / "best.pt"
         self.field, self.optimizer, self.scheduler = bare(field), optimizer, scheduler
@@ -132,6 +134,7 @@ class Checkpoints:
         self.settings, self.evaluator = settings, evaluator
         self.resume, self.seconds, self.rank = resume, seconds, rank
         self.written_at, self.best_metric = 0.0, -1.0
+        self.extra = dict(extra or {})
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.go_on)
@@ -222,6 +225,5 @@ class Checkpoints:
         self.written_at = time.monotonic()
 
     def content(self) -> dict[str, Any]:
-        return pack(
-            self.field, self.structure, self.label_table, self.dataset.cases, self.dataset.frames, self.settings
-        )
+        cases, frames = self.dataset.cases, self.dataset.frames
+        return {**pack(self.field, self.structure, self.label_table, cases, frames, self.settings), **self.extra}

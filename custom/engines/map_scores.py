@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from ignite.engine import Engine, Events
 
@@ -14,9 +14,20 @@ from ..cohort.label_maps import read_label_map
 from ..errors import InputError
 from ..scoring.scores import ScoreRow, format_table, score_labels, summarise, write_scores
 from .fusion import check_grid
-from .repairs import Repairs
 
 LOGGER = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class WrittenMaps(Protocol):
+    """The label maps that a run has written, such as :class:`custom.engines.repairs.Repairs`."""
+
+    world_size: int
+    done: set[str]
+
+    def repaired(self, case: str) -> Path: ...
+
+    def blame(self, case: str, error: InputError) -> None: ...
 
 
 class MapScores:
@@ -38,7 +49,7 @@ class MapScores:
     def __init__(
         self,
         folder: str | Path,
-        repairs: Repairs,
+        repairs: WrittenMaps,
         reference_dir: str | Path,
         label_table: str | StructureTable = PUBLIC_CARDIAC_CT.name,
         tolerance_mm: float = 1.0,

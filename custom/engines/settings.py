@@ -72,6 +72,10 @@ def _is_there(value: Any) -> bool:
 PATH = Rule("a path; a name of digits as ./7", lambda value: isinstance(value, (str, Path)))
 FLAG = Rule("true or false", lambda value: isinstance(value, bool))
 
+TEXTS = Rule(
+    "a list of names", lambda value: isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+)
+
 REMEDY = "Correct it; docs/README.md of the bundle lists the settings."
 
 RULES: dict[str, Rule] = {
@@ -85,6 +89,19 @@ RULES: dict[str, Rule] = {
     ),
     **dict.fromkeys(("learning_rate", "code_learning_rate", "tolerance_mm"), positive()),
     **dict.fromkeys(("threshold", "spare_fraction"), number(0, 1)),
+    **dict.fromkeys(("teacher_dir", "maps_dir"), PATH),
+    **dict.fromkeys(("points_per_structure", "band_points", "background_points", "teacher_points"), whole(0)),
+    **dict.fromkeys(("teacher_pool", "starts"), whole(1)),
+    **dict.fromkeys(("dice_weight", "teacher_weight"), number(0)),
+    **dict.fromkeys(("teacher_temperature",), positive()),
+    "weight_cap": number(1),
+    "absent": Rule("empty or unknown", lambda value: value in ("empty", "unknown")),
+    "unlabelled": TEXTS,
+    "slices_axis": or_null(Rule("0, 1 or 2", lambda value: _is_whole(value) and 0 <= value <= 2)),
+    "fallback": Rule("background or best", lambda value: value in ("background", "best")),
+    "save_meshes": FLAG,
+    "mesh_format": Rule("ply or stl", lambda value: value in ("ply", "stl")),
+    "grid_from": PATH,
     "loss": Rule(f"one of {', '.join(LOSSES)}", lambda value: value in LOSSES),
     "mask_from": Rule("field or label", lambda value: value in ("field", "label")),
     "resolution": whole(2),

@@ -158,7 +158,8 @@ def _chosen(labels_of: StructureTable, structures: Sequence[str]) -> StructureTa
 def _check_numbers(workers: int, tolerance_mm: float) -> None:
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
         raise InputError("--workers", repr(workers), "a whole number from 0", "Correct it.")
-    if isinstance(tolerance_mm, bool) or not (math.isfinite(tolerance_mm) and tolerance_mm >= 0):
+    known = isinstance(tolerance_mm, (int, float)) and not isinstance(tolerance_mm, bool)
+    if not (known and math.isfinite(tolerance_mm) and tolerance_mm >= 0):
         raise InputError("--tolerance_mm", repr(tolerance_mm), "a length in mm from 0", "Correct it.")
 
 

@@ -55,6 +55,7 @@ REPAIRS = {
     ("only_faulty",): "only_faulty: found no usable label map among 1 [",
     ("labels", "--presets", "quick"): "--presets: found no such flag",
 }
+TOLERANCE = ("labels/empty.nii", "labels/empty.nii", "--tolerance_mm", "2mm")
 SCRIPT = """
 import contextlib, io, json, sys
 from custom.cli import main
@@ -84,7 +85,9 @@ def answers(folder: Path) -> dict[tuple[str, ...], Any]:
     commands += [["phantoms", name, *SMALL, *UNDAMAGED] for name in ("2024", "with space/心 ü")]
     commands += [["repair", *words, "--output", "refused"] for words in REPAIRS]
     commands += [["repair", *words] for words in (("labels", "some"), ("labels/empty.nii", "all", "--seg_nrrd"))]
-    commands += [["score", *words] for words in (("labels/empty.nii", "labels/empty.nii"), ("labels", "only_faulty"))]
+    commands += [
+        ["score", *words] for words in (("labels/empty.nii", "labels/empty.nii"), ("labels", "only_faulty"), TOLERANCE)
+    ]
     write_label_map(folder / "labels" / "empty.nii", np.zeros((2, 3, 5), np.uint8), np.eye(4))
     for name in ("labels", "only_faulty"):
         (folder / name).mkdir(exist_ok=True)
@@ -221,6 +224,12 @@ def test_scores_are_printed_and_partners_that_are_missing_are_refused(answers: d
     code, _, err = answers[("score", "labels", "only_faulty")]
     assert code == 2
     assert "no reference of empty" in err
+
+
+def test_a_tolerance_that_is_no_number_is_refused(answers: dict[tuple[str, ...], Any]) -> None:
+    code, _, err = answers[("score", *TOLERANCE)]
+    assert code == 2
+    assert err.startswith("error: --tolerance_mm: found '2mm'; wanted a length in mm from 0")
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,8 @@ class Repairs:
                 continue
             if resume and self.up_to_date(case):
                 self.done.add(case)
+            else:
+                self._take_away(case)
         counts = len(self.inputs), len(self.done), len(self.faults)
         LOGGER.info("%d cases, %d of them up to date, %d left out", *counts)
 
@@ -99,15 +101,16 @@ class Repairs:
         return case in self.done or case in self.faults
 
     def blame(self, case: str, error: InputError) -> None:
-        """Leave the case out from here on; the run says so at its end.
-
-        What an earlier run made of other inputs is taken away: it would pass for this run's.
-        """
+        """Leave the case out from here on; the run says so at its end."""
         LOGGER.error("%s is left out: %s", case, error)
         self.faults[case] = error
         if case not in self.done:
-            for path in (self.stamp(case), self.repaired(case), self.ledger(case)):
-                path.unlink(missing_ok=True)
+            self._take_away(case)
+
+    def _take_away(self, case: str) -> None:
+        """Delete what an earlier run made of other inputs: should this one end before it, it would pass for its own."""
+        for path in (self.stamp(case), self.repaired(case), self.ledger(case)):
+            path.unlink(missing_ok=True)
 
     def save(self, case: str, labels: UInt8[np.ndarray, "i j k"], affine: np.ndarray, changes: list[Change]) -> None:
         """Write the case's outputs, its stamp last.

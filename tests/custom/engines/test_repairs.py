@@ -103,9 +103,21 @@ def test_all_are_done_again_with_other_settings_or_another_version(
     save_all(repairs_of(labels))
     other = {"table": adjusted(table(), {"PV": {"components": 4}}), "spare_fraction": 0.1}
     assert repairs_of(labels, settings=other).done == set()
+    save_all(repairs_of(labels))
     assert repairs_of(labels).done == {"a", "b", "c"}
     monkeypatch.setattr(module, "__version__", "next")
     assert repairs_of(labels).done == set()
+
+
+def test_what_was_made_of_other_inputs_is_taken_away_before_anything_is_done(labels: Path) -> None:
+    first = repairs_of(labels)
+    save_all(first)
+    spoil_input(labels, first)
+    repairs_of(labels)
+    assert [first.repaired(case).is_file() for case in "abc"] == [True, False, True]
+    assert not first.ledger("b").exists()
+    repairs_of(labels, resume=False)
+    assert not any(first.repaired(case).exists() for case in "abc")
 
 
 def test_a_file_changed_while_it_is_worked_on_counts_as_changed(labels: Path) -> None:

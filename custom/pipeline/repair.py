@@ -13,6 +13,7 @@ from .. import __version__
 from ..cohort.cases import label_maps
 from ..errors import InputError
 from ..scoring.changes import RepairRow, format_repairs, write_metrics
+from .checking import CheckedCase
 from .closing import close
 from .crew import Crew
 from .fusion_stage import drop_outdated, fuse_all
@@ -83,6 +84,7 @@ def _repair(request: Request, say: Callable[[str], None], begun: float) -> Outco
         faults = [*intake.faults]
         faults += fuse_all(output, tuple(plan.jobs), len(intake.cases), stage2_settings(request), crew)
         repaired = [case for case in intake.cases if (output / "repaired" / f"{case.name}.nii.gz").is_file()]
+        faults += unnamed(intake.cases, repaired, faults)
         if not repaired:
             raise InputError("stage 2", f"no case repaired [{' | '.join(faults)}]", "at least one", "Mend the cause.")
         rows, unmeasured = measure_all(repaired, output, references, request.table, crew)
@@ -106,6 +108,16 @@ def find_references(request: Request, names: Sequence[str]) -> tuple[dict[str, P
         if name not in found
     ]
     return {name: path for name, path in found.items() if name in names}, missing
+
+
+def unnamed(cases: Sequence[CheckedCase], repaired: Sequence[CheckedCase], faults: Sequence[str]) -> list[str]:
+    """What to say of the cases that no repaired map came of and no fault speaks of: their worker process has ended."""
+    return [
+        str(InputError(case.path, "no repaired label map", "one for every case", "See what else is left out."))
+        for case in cases
+        if case not in repaired
+        and not any(f"{start}{case.name}: " in fault for fault in faults for start in ("[", "| "))
+    ]
 
 
 def losses(rows: Sequence[RepairRow]) -> str:

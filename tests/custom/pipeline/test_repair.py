@@ -285,6 +285,23 @@ def test_a_structure_that_cannot_be_trained_is_named_once_the_others_are_done(
     assert "Traceback" in (tmp_path / "logs" / "Coronary.log").read_text()
 
 
+def test_a_case_that_its_process_took_along_is_named(
+    done: tuple[Request, Outcome, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, _, _ = done
+    shutil.copytree(request.output, tmp_path / "out")
+    (tmp_path / "out" / "repaired" / "phantom_001.nii.gz").unlink()
+
+    def dies(settings: Any) -> None:
+        raise MemoryError("short of it")
+
+    monkeypatch.setattr(fusion_stage, "fuse", dies)
+    outcome = run_repair(replace(request, output=tmp_path / "out", reference=None))
+    assert "fusion 0: MemoryError: short of it" in outcome.faults[1]
+    assert "phantom_001.nii.gz: found no repaired label map; wanted one for every case" in outcome.faults[2]
+    assert len(outcome.faults) == 3
+
+
 def test_the_table_of_the_request_is_changed_as_asked(tmp_path: Path) -> None:
     request = asked(tmp_path, tmp_path, table_changes={"PV": {"components": 4}})
     assert request.table["PV"].components == 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ LOGGER = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 3.0
 """The workers of a run that was killed need a moment to notice."""
+
+UNFINISHED = re.compile(r"\..+\.\d+\.(part|tmp)", re.DOTALL)
+"""The name of a file beside its place holds the number of the process; hidden files of other programs do not."""
 
 
 @contextmanager
@@ -68,4 +72,4 @@ def _wait_for(descriptor: int, output: Path) -> None:
 
 def unfinished(output: Path) -> list[Path]:
     """The files that were being written beside their place when their process was killed."""
-    return [path for pattern in (".*.part", ".*.tmp") for path in output.rglob(pattern) if path.is_file()]
+    return [path for path in output.rglob(".*") if UNFINISHED.fullmatch(path.name) and path.is_file()]

@@ -97,9 +97,16 @@ def _repair(request: Request, say: Callable[[str], None], begun: float) -> Outco
 
 
 def find_references(request: Request, names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
-    """The truth of each case that has one, by case, and what to say of the others."""
+    """The truth of each case that has one, by case, and what to say of the others.
+
+    Raises:
+        InputError: a folder that holds none, two of one name, or what the repair itself writes: it would score 1.
+    """
     if request.reference is None:
         return {}, []
+    if request.reference.resolve() == (request.output / "repaired").resolve():
+        found_here, wanted = "the folder that is to be scored", "true label maps"
+        raise InputError(request.reference, found_here, wanted, "Choose another --reference.")
     found = label_maps(request.reference)
     remedy = "It is measured against its input alone."
     missing = [

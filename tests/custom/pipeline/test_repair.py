@@ -211,6 +211,12 @@ def test_a_faulty_reference_is_named_and_its_case_measured_against_its_input(
     assert all(row.dice_after is None for row in outcome.rows)
 
 
+def test_a_repair_is_not_scored_against_itself(done: tuple[Request, Outcome, list[str]]) -> None:
+    request, _, _ = done
+    with pytest.raises(InputError, match="repaired: found the folder that is to be scored; wanted true label maps"):
+        run_repair(replace(request, reference=request.output / "repaired"))
+
+
 def test_a_structure_lost_altogether_is_said_aloud(done: tuple[Request, Outcome, list[str]]) -> None:
     _, outcome, _ = done
     kept = [replace(row, volume_after_mm3=1.0) for row in outcome.rows]

@@ -26,13 +26,15 @@ LOCATOR = ComponentLocator()
 
 
 def bases_of(path: Path) -> list[Path]:
-    """The configs an overlay is laid over: evaluation over inference, a structure over both, others over training."""
+    """The configs an overlay is laid over: a structure over both, evaluation and calibration over inference, others
+    over training.
+    """
     configs = next(parent for parent in path.parents if parent.name == "configs")
     if path.stem in BASES:
         return [path]
     if path.parent.name == "structures":
         return [configs / f"{base}.json" for base in BASES]
-    return [configs / ("inference.json" if path.stem == "evaluate" else "train.json")]
+    return [configs / ("inference.json" if path.stem in ("evaluate", "calibrate") else "train.json")]
 
 
 def name_of(path: Path) -> str:
@@ -73,7 +75,7 @@ def test_the_sweep_covers_every_file_of_every_config_folder() -> None:
     assert {path.suffix for path in files} == {".json", ".conf"}
     assert sorted(path for path in files if path.suffix == ".json") == ALL
     names = {path.stem for path in CONFIGS}
-    assert {"train", "smoke", "fit", "multi_gpu_train", "inference", "evaluate"} <= names
+    assert {"train", "smoke", "fit", "multi_gpu_train", "inference", "evaluate", "calibrate"} <= names
     assert len(ALL) == len(CONFIGS) + len(list(BUNDLES.iterdir()))
 
 
@@ -126,7 +128,7 @@ def test_every_reference_leads_somewhere(path: Path) -> None:
             for key, item in items.items()
             for reference in ReferenceResolver.find_refs_in_config(item.get_config(), key)
         }
-        assert len(wanted) > 40
+        assert len(wanted) > 30
         assert sorted(wanted - set(items)) == []
 
 

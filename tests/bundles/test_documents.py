@@ -13,7 +13,9 @@ import custom
 from custom.anatomy import table
 
 ROOT = Path(__file__).resolve().parents[2]
-BUNDLE = ROOT / "bundles" / "near_stage1"
+TRAINED = [ROOT / "bundles" / name for name in ("near_stage1", "unified_implicit")]
+THIRD_COLUMN = {"near_stage1": "components", "unified_implicit": "rank"}
+"""What a bundle's README says of a structure behind its index and name."""
 BUNDLES = sorted(path for path in (ROOT / "bundles").iterdir() if path.is_dir())
 SECTIONS = ["Description", "Data", "Preprocessing", "Model", "Training", "Output", "Commands", "Limitations"]
 SECTIONS += ["Citation", "References"]
@@ -33,21 +35,27 @@ def metadata(each_bundle: Path) -> dict[str, Any]:
     return content
 
 
+@pytest.fixture(params=TRAINED, ids=lambda path: path.name)
+def trained_bundle(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.param
+    return found
+
+
 @pytest.fixture
-def train() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((BUNDLE / "configs" / "train.json").read_text())
+def train(trained_bundle: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((trained_bundle / "configs" / "train.json").read_text())
     return content
 
 
 @pytest.fixture
-def inference() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((BUNDLE / "configs" / "inference.json").read_text())
+def inference(trained_bundle: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((trained_bundle / "configs" / "inference.json").read_text())
     return content
 
 
 @pytest.fixture
-def readme() -> str:
-    return (BUNDLE / "docs" / "README.md").read_text(encoding="utf-8")
+def readme(trained_bundle: Path) -> str:
+    return (trained_bundle / "docs" / "README.md").read_text(encoding="utf-8")
 
 
 def settings_of(config: dict[str, Any]) -> dict[str, str]:
@@ -107,7 +115,7 @@ def test_the_sections_of_the_readme_stand_in_the_order_of_the_model_zoo(each_bun
 
 
 def test_every_bundle_is_swept() -> None:
-    assert {"near_stage1", "near_fusion"} <= {path.name for path in BUNDLES}
+    assert {"near_stage1", "near_fusion", "unified_implicit"} <= {path.name for path in BUNDLES}
 
 
 def test_the_readme_gives_every_setting_of_training_with_its_value_and_a_reason(
@@ -135,14 +143,15 @@ def test_inference_and_training_agree_on_the_settings_they_share(
     assert {name: pair for name, pair in shared.items() if pair[0] != pair[1]} == {}
 
 
-def test_the_readme_lists_the_structures_by_index(readme: str) -> None:
+def test_the_readme_lists_the_structures_by_index(readme: str, trained_bundle: Path) -> None:
     rows = re.findall(r"^\| (\d+) \| (\w+) \| (\d+) \|", readme, flags=re.MULTILINE)
-    assert [(int(index), name, int(pieces)) for index, name, pieces in rows] == [
-        (structure.index, structure.name, structure.components) for structure in table()
+    column = THIRD_COLUMN[trained_bundle.name]
+    assert [(int(index), name, int(third)) for index, name, third in rows] == [
+        (structure.index, structure.name, getattr(structure, column)) for structure in table()
     ]
 
 
-def test_every_config_named_in_the_readme_exists(readme: str) -> None:
-    named = set(re.findall(r"bundles/near_stage1/[\w/]+\.(?:json|conf)", readme))
+def test_every_config_named_in_the_readme_exists(readme: str, trained_bundle: Path) -> None:
+    named = set(re.findall(rf"bundles/{trained_bundle.name}/[\w/]+\.(?:json|conf)", readme))
     assert {Path(name).stem for name in named} >= {"train", "inference", "evaluate", "fit", "multi_gpu_train", "smoke"}
     assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []

@@ -74,10 +74,10 @@ class Repairs:
             except InputError as error:
                 self.blame(case, error)
                 continue
-            if resume and self.up_to_date(case):
-                self.done.add(case)
-            else:
+            if not self.up_to_date(case):
                 self._take_away(case)
+            elif resume:
+                self.done.add(case)
         counts = len(self.inputs), len(self.done), len(self.faults)
         LOGGER.info("%d cases, %d of them up to date, %d left out", *counts)
 

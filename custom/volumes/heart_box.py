@@ -75,7 +75,7 @@ class HeartBoxd(MapTransform):
         usual = {index: np.asarray(pair, dtype=np.float64) for index, pair in self.usual.items()}
         lacking = [index for index in usual if not (labels == index).any()]
         if lacking or (usual and self.slices_axis is not None):
-            return estimated_frame(labels, affine, usual, self.slices_axis, self.margin)
+            return estimated_frame(labels, affine, usual, self.slices_axis)
         roi = find_roi(labels > 0, affine, self.margin)
         if roi.left_out_voxels:
             LOGGER.info("%s: %d voxels of far crumbs left out", case, roi.left_out_voxels)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from scipy import ndimage
 
 from ..space import Frame
@@ -59,6 +59,8 @@ def expected_box(
 
     Along each axis a straight line is laid, by least squares, through where the structures begin and end here and where
     they do in the unit cube of a usual heart; the box is what the line makes of -1 and 1. It holds all that is seen.
+    A side that a present structure sets is estimated too: missing structures are completed better in a box in which all
+    the others lie well than in one with the right corners.
 
     Args:
         seen: first and last position (d, h, w) of each structure.
@@ -83,12 +85,8 @@ def estimated_frame(
     affine: Float[np.ndarray, "4 4"],
     usual: Mapping[int, Float[np.ndarray, "2 3"]],
     slices_axis: int | None = None,
-    margin: int = 0,
 ) -> Frame:
     """The frame of a heart of which a part is missing.
-
-    A side of the box at which one of the structures that are there usually lies outermost is theirs, with the margin;
-    the other sides are where :func:`expected_box` has them.
 
     Args:
         labels: the label map.
@@ -96,7 +94,6 @@ def estimated_frame(
         usual: first and last unit (x, y, z) of each structure in a usual heart, by its index.
         slices_axis: the voxel axis along which only slices that hold a label are labelled; a structure is then taken
             to reach half the usual gap beyond its outermost ones.
-        margin: voxels around all structures.
 
     Returns:
         A frame that may reach beyond the volume; an empty one if no structure in ``usual`` is there.
@@ -111,28 +108,13 @@ def estimated_frame(
     if slices_axis is not None:
         beyond[order[::-1].index(slices_axis)] = (usual_gap(labels, slices_axis) - 1) / 2
     wider = [(low - beyond, high + beyond) for low, high in seen.values()]
-    present = [usual[index] for index in seen]
-    low, high = expected_box(wider, present)
-    own_low, own_high = (np.rint(np.stack(ends)) for ends in zip(*wider, strict=True))
-    theirs_low, theirs_high = outermost(present, list(usual.values()))
-    last = np.asarray(whole.unit_shape) - 1
-    low = np.where(theirs_low, np.maximum(own_low.min(axis=0) - margin, 0), low)
-    high = np.where(theirs_high, np.minimum(own_high.max(axis=0) + margin, last), high)
+    low, high = expected_box(wider, [usual[index] for index in seen])
     low_ijk, high_ijk = np.zeros(3, dtype=int), np.zeros(3, dtype=int)
     for axis, sign, one, other in zip(order[::-1], signs[::-1], low, high, strict=True):
         size = labels.shape[axis]
         first, final = (one, other) if sign > 0 else (size - 1 - other, size - 1 - one)
         low_ijk[axis], high_ijk[axis] = first, final
     return with_box(whole, low_ijk, high_ijk)
-
-
-def outermost(
-    present: Sequence[Float[np.ndarray, "2 3"]], usual: Sequence[Float[np.ndarray, "2 3"]]
-) -> tuple[Bool[np.ndarray, "3"], Bool[np.ndarray, "3"]]:
-    """Along which axes (d, h, w) one of those that are present usually begins first, and along which one ends last."""
-    there, all_of_them = np.stack(present)[:, :, ::-1], np.stack(usual)[:, :, ::-1]
-    first = there[:, 0].min(axis=0) <= all_of_them[:, 0].min(axis=0)
-    return first, there[:, 1].max(axis=0) >= all_of_them[:, 1].max(axis=0)
 
 
 def usual_gap(labels: UInt8[np.ndarray, "i j k"], axis: int) -> float:

@@ -13,10 +13,6 @@ RAS = np.diag([1.0, 1.0, 1.0, 1.0])
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-WHOLE = np.asarray([[-1.0] * 3, [1.0] * 3])
-"""A structure that usually fills the box from side to side."""
-
-
 def pair(low: list[float], high: list[float]) -> np.ndarray:
     return np.asarray([low, high])
 
@@ -76,28 +72,17 @@ def test_an_estimated_frame_is_the_same_place_whatever_the_orientation(affine: n
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[6:9, 7:11, 8:13] = 2
     there = labels if affine is RAS else labels[::-1, ::-1]
-    frame = estimated_frame(np.ascontiguousarray(there), affine, {2: pair([0.0] * 3, [1.0] * 3), 3: WHOLE})
+    frame = estimated_frame(np.ascontiguousarray(there), affine, {2: pair([0.0] * 3, [1.0] * 3)})
     low, high = [4, 4, 4], [8, 10, 12]
     if affine is LPS:
         low, high = [10 - high[0], 12 - high[1], 4], [10 - low[0], 12 - low[1], 12]
     assert (list(frame.low_ijk), list(frame.high_ijk)) == (low, high)
 
 
-def test_a_side_on_which_a_present_structure_is_usually_outermost_is_its_own_with_the_margin() -> None:
-    """Only above is a missing structure the last one: there, and there alone, the box is estimated."""
-    labels = np.zeros(SHAPE, dtype=np.uint8)
-    labels[1:10, 2:9, 4:9] = 2
-    usual = {2: pair([-0.9, -0.9, -0.9], [0.9, 0.9, 0.0]), 3: pair([-0.5, -0.5, 0.0], [0.5, 0.5, 0.9])}
-    frame = estimated_frame(labels, RAS, usual, margin=3)
-    assert (frame.low_ijk, frame.high_ijk[:2]) == ((0, 0, 1), (10, 11))
-    # 4 and 8 at z -0.9 and 0: 8 + 4 / 0.9 at z 1.
-    assert frame.high_ijk[2] == 12
-
-
 def test_an_estimated_frame_may_reach_beyond_the_volume_and_is_clipped_for_what_is_drawn() -> None:
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[0:3, 0:5, 0:7] = 2
-    frame = estimated_frame(labels, RAS, {2: pair([0.0, 0.0, 0.0], [1.0, 1.0, 1.0]), 3: WHOLE})
+    frame = estimated_frame(labels, RAS, {2: pair([0.0, 0.0, 0.0], [1.0, 1.0, 1.0])})
     assert (frame.low_ijk, frame.high_ijk) == ((-2, -4, -6), (2, 4, 6))
     assert (clipped(frame).low_ijk, clipped(frame).high_ijk) == ((0, 0, 0), (2, 4, 6))
     assert inside_of(frame).tolist() == [[6, 4, 2], [12, 8, 4]]

@@ -59,21 +59,22 @@ def run_score(
         tolerance_mm: of the surface Dice.
 
     Raises:
-        InputError: nothing there; a case without its partner, all of them named; an unknown table or structure; an
-            output that cannot be written; no case that can be scored, with the faults of all.
+        InputError: nothing there; an unknown table or structure; an output that cannot be written; no case that can be
+            scored, with the faults of all.
     """
     labels_of = table(label_table)
     wanted = _chosen(labels_of, structures)
     _check_numbers(workers, tolerance_mm)
-    pairs = matched(Path(prediction), Path(reference))
+    pairs, alone = matched(Path(prediction), Path(reference))
     if output is not None:
         _make(Path(output))
     with Crew(workers or len(os.sched_getaffinity(0))) as crew:
-        rows, faults = score_pairs(pairs, labels_of, wanted, crew, tolerance_mm)
+        rows, unscored = score_pairs(pairs, labels_of, wanted, crew, tolerance_mm)
+    faults, cases = [*alone, *unscored], len(pairs) + len(alone)
     if not rows:
-        found = f"no case that can be scored among {len(pairs)} [{' | '.join(faults)}]"
+        found = f"no case that can be scored among {cases} [{' | '.join(faults)}]"
         raise InputError(prediction, found, "at least one", "Mend these files, or give others.")
-    text = f"{format_table({'': rows}, MEASURES)}\n{len(pairs) - len(faults)} of {len(pairs)} cases against {reference}"
+    text = f"{format_table({'': rows}, MEASURES)}\n{cases - len(faults)} of {cases} cases against {reference}"
     if output is not None:
         try:
             text += f"\ntable: {write_scores(rows, Path(output))[0]}"
@@ -82,27 +83,25 @@ def run_score(
     return Scored(text, tuple(rows), tuple(faults))
 
 
-def matched(prediction: Path, reference: Path) -> dict[str, tuple[Path, Path]]:
-    """The files of every case, prediction and reference, by its name. Two files are one case, named by the first.
+def matched(prediction: Path, reference: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+    """The files of every case on both sides, prediction and reference, by its name; and a line for every case that only
+    one side has. Two files are one case, named by the first.
 
     Raises:
-        InputError: nothing there, or cases that only one side has, all of them named.
+        InputError: nothing there, or no case on both sides, with all the names.
     """
     if all(path.is_file() and path.suffix.lower() != ".json" for path in (prediction, reference)):
-        return {case_name(prediction): (prediction, reference)}
+        return {case_name(prediction): (prediction, reference)}, []
     found, wanted = label_maps(prediction), label_maps(reference)
-    unmatched = [
-        f"no {side} of {', '.join(missing)}"
-        for side, missing in (
-            ("prediction", [name for name in wanted if name not in found]),
-            ("reference", [name for name in found if name not in wanted]),
-        )
-        if missing
-    ]
-    if unmatched:
-        where, remedy = f"{prediction} and {reference}", "Add these files, or take their partners away."
-        raise InputError(where, "; ".join(unmatched), "the same cases on both sides", remedy)
-    return {name: (path, wanted[name]) for name, path in found.items()}
+    pairs = {name: (path, wanted[name]) for name, path in found.items() if name in wanted}
+    alone = [(prediction, name, "prediction") for name in wanted if name not in found]
+    alone += [(reference, name, "reference") for name in found if name not in wanted]
+    remedy = "Add it, or take its partner away."
+    faults = [str(InputError(where, f"no {side} of {name}", "one", remedy)) for where, name, side in alone]
+    if not pairs:
+        where = f"{prediction} and {reference}"
+        raise InputError(where, f"no case on both sides [{' | '.join(faults)}]", "the same names", "Check the folders.")
+    return pairs, faults
 
 
 def score_pairs(

@@ -217,7 +217,7 @@ def test_a_repair_without_a_fault_has_exit_code_0(folder: Path, answers: dict[tu
         assert (folder / "all" / name).is_file()
 
 
-def test_scores_are_printed_and_partners_that_are_missing_are_refused(answers: dict[tuple[str, ...], Any]) -> None:
+def test_scores_are_printed_and_folders_of_other_cases_are_refused(answers: dict[tuple[str, ...], Any]) -> None:
     code, out, _ = answers[("score", "labels/empty.nii", "labels/empty.nii")]
     assert code == 0
     assert "1 of 1 cases against" in out

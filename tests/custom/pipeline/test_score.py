@@ -78,12 +78,26 @@ def test_only_the_structures_named_are_scored_in_the_tables_order(folders) -> No
         run_score(*folders, label_table=TABLE, structures=["myocardium_heart", "heart_myocard"])
 
 
-def test_every_case_without_a_partner_is_named_at_once_and_nothing_is_read(folders) -> None:
+def test_every_case_without_a_partner_is_named_and_the_others_are_scored(folders) -> None:
     found, true = folders
-    for path in (found / "x.nii.gz", found / "y.nii", true / "z.nii.gz", true / "w.nii.gz"):
+    for path in (found / "x.nii.gz", found / "y.nii", true / "z.nii.gz"):
         path.write_bytes(b"never opened")
-    with pytest.raises(InputError, match=r"no prediction of w, z; no reference of x, y; wanted the same cases"):
-        run_score(found, true, label_table=TABLE)
+    scored = run_score(found, true, label_table=TABLE)
+    assert list(dices(scored)) == ["a", "b"]
+    assert "2 of 5 cases against" in scored.text
+    for fault, (where, words) in zip(
+        scored.faults,
+        ((found, "no prediction of z"), (true, "no reference of x"), (true, "no reference of y")),
+        strict=True,
+    ):
+        assert fault.startswith(f"{where}: found {words}; wanted one. ")
+
+
+def test_folders_of_other_cases_are_refused_with_the_names_of_all(folders, tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "z.nii").write_bytes(b"never opened")
+    with pytest.raises(InputError, match=r"no case on both sides \[.*no prediction of z.*no reference of a.*of b"):
+        run_score(folders[0], tmp_path / "others", label_table=TABLE)
 
 
 def test_two_files_are_one_case_whatever_their_names(folders) -> None:
@@ -96,7 +110,7 @@ def test_two_files_are_one_case_whatever_their_names(folders) -> None:
 def test_a_data_list_stands_for_its_cases(folders, tmp_path: Path) -> None:
     found, true = folders
     (tmp_path / "list.json").write_text(json.dumps([{"label": "true/a.nii"}, {"label": "true/b.nii"}]))
-    assert matched(found, tmp_path / "list.json")["a"] == (found / "a.nii.gz", tmp_path / "true" / "a.nii")
+    assert matched(found, tmp_path / "list.json")[0]["a"] == (found / "a.nii.gz", tmp_path / "true" / "a.nii")
 
 
 def test_a_folder_that_is_not_there_is_refused(folders, tmp_path: Path) -> None:

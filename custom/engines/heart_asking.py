@@ -101,16 +101,16 @@ class HeartInferer(Inferer):
         for start in range(0, places.numel(), self.chunk):
             part = places[start : start + self.chunk]
             asked = points_of(axes, part) if axes is not None else points[start : start + self.chunk]
-            whole[:, part] = self._decided(answer, asked).to(dtype)
+            whole[:, part] = self._decided(answer, asked, field.device.type).to(dtype)
         result = whole.reshape(channels, *shape)
         if axes is not None:
             turned = [np.ascontiguousarray(canvas.from_unit_order(channel.numpy())) for channel in result]
             result = torch.from_numpy(np.stack(turned))
         return result[None]
 
-    def _decided(self, answer: Callable[[Tensor], Tensor], points_unit: Tensor) -> Tensor:
+    def _decided(self, answer: Callable[[Tensor], Tensor], points_unit: Tensor, kind: str) -> Tensor:
         """Labels [1, n] at points [n, 3], and on request the probabilities behind them."""
-        with torch.autocast(points_unit.device.type, torch.bfloat16, enabled=self.bf16):
+        with torch.autocast(kind, torch.bfloat16, enabled=self.bf16):
             logits = answer(points_unit)
         probability = torch.sigmoid(logits.float().cpu()).T
         labels = self.decision(probability[None])[0]

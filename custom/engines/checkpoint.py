@@ -18,7 +18,7 @@ from ..fields.near import NearField
 from ..space import Frame
 
 FORMAT = "corfield.near_stage1/1"
-REMEDY = "Give the best.pt or last.pt of a near_stage1 run."
+REMEDY = "Give the best.pt or last.pt of a training run."
 PARTS = {"structure": str, "label_table": str, "cases": list, "frames": dict, "settings": dict, "model": dict}
 
 

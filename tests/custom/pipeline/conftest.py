@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from custom.cohort.make import make_cohort
+from custom.pipeline.request import Request
 
 TINY: dict[str, Any] = {
     "max_epochs": 30,
@@ -23,6 +24,12 @@ TINY: dict[str, Any] = {
     "points_per_case": 512,
     "val_points": 256,
 }
+
+
+def asked(labels: Path, output: Path, **fields: Any) -> Request:
+    """A repair of two structures by one process, tiny."""
+    given: dict[str, Any] = {"workers": 1, "device": "cpu", "overrides": TINY, "structures": ("LA", "Coronary")}
+    return Request(labels=labels, output=output, **(given | fields))
 
 
 @pytest.fixture

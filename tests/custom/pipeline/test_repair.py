@@ -11,25 +11,18 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from custom.anatomy import PUBLIC_CARDIAC_CT
 from custom.cohort.label_maps import read_label_map, write_label_map
 from custom.consistency.ledger import read_ledger
 from custom.errors import InputError
-from custom.pipeline import closing, fusion_stage, measures
-from custom.pipeline import repair as repairing
+from custom.pipeline import fusion_stage
 from custom.pipeline.repair import Outcome, losses, run_repair
 from custom.pipeline.request import Request
 from custom.scoring.changes import read_metrics
 
-from .conftest import TINY
+from .conftest import asked
 
 TWO = ("LA", "Coronary")
 AFFINE = np.array([[0.0, -2.0, 0, 7], [1.5, 0, 0, -3], [0, 0, 2.5, 11], [0, 0, 0, 1]])
-
-
-def asked(labels: Path, output: Path, **fields: Any) -> Request:
-    given: dict[str, Any] = {"workers": 1, "device": "cpu", "overrides": TINY, "structures": TWO}
-    return Request(labels=labels, output=output, **(given | fields))
 
 
 def written(output: Path) -> dict[str, int]:
@@ -253,44 +246,6 @@ def test_what_cannot_be_used_is_refused_before_anything_costs_time(
     assert not (tmp_path / "out" / "stage1").exists()
 
 
-def test_a_disk_that_is_full_anywhere_is_one_line(
-    hearts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fill(*given: Any, **named: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(repairing, "take_in", fill)
-        with pytest.raises(InputError, match="found no room left on the disk; wanted room for the repair"):
-            run_repair(asked(hearts / "labels", tmp_path))
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_text", fill)
-        with pytest.raises(InputError, match="found no room left on the disk; wanted room for the repair"):
-            run_repair(asked(hearts / "labels", tmp_path))
-    for module, name in ((repairing, "do_job"), (fusion_stage, "fuse"), (measures, "measure_case"), (closing, "show")):
-        with monkeypatch.context() as patched:
-            patched.setattr(module, name, fill)
-            with pytest.raises(InputError, match="found no room left on the disk; wanted room for the repair"):
-                run_repair(asked(hearts / "labels", tmp_path))
-
-
-def test_a_structure_that_cannot_be_trained_is_named_once_the_others_are_done(
-    hearts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = repairing.do_job
-
-    def fails(job: Any) -> float:
-        if job.structure == "Coronary":
-            raise ValueError("a bad day")
-        return plain(job)
-
-    monkeypatch.setattr(repairing, "do_job", fails)
-    with pytest.raises(InputError, match=r"1 structures that could not be trained \[Coronary: ValueError: a bad day"):
-        run_repair(asked(hearts / "labels", tmp_path))
-    assert (tmp_path / "stage1" / "masks" / "LA" / "phantom_001.nii.gz").is_file()
-    assert "Traceback" in (tmp_path / "logs" / "Coronary.log").read_text()
-
-
 def test_a_case_that_its_process_took_along_is_named(
     done: tuple[Request, Outcome, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,9 +261,3 @@ def test_a_case_that_its_process_took_along_is_named(
     assert "fusion 0: MemoryError: short of it" in outcome.faults[1]
     assert "phantom_001.nii.gz: found no repaired label map; wanted one for every case" in outcome.faults[2]
     assert len(outcome.faults) == 3
-
-
-def test_the_table_of_the_request_is_changed_as_asked(tmp_path: Path) -> None:
-    request = asked(tmp_path, tmp_path, table_changes={"PV": {"components": 4}})
-    assert request.table["PV"].components == 4
-    assert asked(tmp_path, tmp_path).table == PUBLIC_CARDIAC_CT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 import torch
@@ -44,11 +44,16 @@ def ask(answer: Answer, axes: Sequence[Tensor], flat: Int[Tensor, "n"], chunk: i
     height may sum in another order, and a voxel's logit must not depend, not by a bit, on how many others are asked.
     """
     logits = torch.empty(flat.numel())
+    for start, count, points in chunks(axes, flat, chunk):
+        logits[start : start + count] = answer(points)[:count].float().cpu()
+    return logits
+
+
+def chunks(axes: Sequence[Tensor], flat: Int[Tensor, "n"], chunk: int) -> Iterator[tuple[int, int, Tensor]]:
+    """Flat positions of the grid in portions: the first's number, how many count, and always ``chunk`` points."""
     for start in range(0, flat.numel(), chunk):
         part = flat[start : start + chunk]
-        filled = F.pad(part, (0, chunk - part.numel()), value=int(part[-1]))
-        logits[start : start + chunk] = answer(points_of(axes, filled))[: part.numel()].float().cpu()
-    return logits
+        yield start, part.numel(), points_of(axes, F.pad(part, (0, chunk - part.numel()), value=int(part[-1])))
 
 
 @torch.no_grad()

@@ -11,7 +11,9 @@ from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from ..consistency.decision import PriorityDecision
-from ..fields.dense import points_of
+from ..fields.dense import CHUNK
+from ..fields.dense_heart import evaluate_heart
+from ..fields.near import NearField
 from ..objectives.distillation import Distillation
 from ..objectives.heart import HeartLoss
 from ..objectives.prior import code_prior
@@ -62,6 +64,8 @@ class HeartInferer(Inferer):
         canvases: of all cases, in code order.
         decision: from probabilities to labels.
         with_probabilities: answer them too, behind the labels.
+        stride: of the first lattice, see :func:`custom.fields.dense_heart.evaluate_heart`; 1 asks everywhere, and so
+            does the grid of another image.
         bf16: run the matrix products and convolutions in bfloat16.
         chunk: points asked at once.
     """
@@ -71,11 +75,12 @@ class HeartInferer(Inferer):
         canvases: Canvases,
         decision: PriorityDecision,
         with_probabilities: bool = False,
+        stride: int = 4,
         bf16: bool = False,
-        chunk: int = 16384,
+        chunk: int = CHUNK,
     ) -> None:
-        self.canvases, self.decision = canvases, decision
-        self.with_probabilities, self.bf16, self.chunk = with_probabilities, bf16, chunk
+        self.canvases, self.decision, self.with_probabilities = canvases, decision, with_probabilities
+        self.stride, self.bf16, self.chunk = stride, bf16, chunk
 
     @torch.no_grad()
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
@@ -84,34 +89,42 @@ class HeartInferer(Inferer):
         assert isinstance(network, nn.Module)
         field, row = bare(network), int(inputs[0])
         canvas = self.canvases[row]
-        channels = 1 + len(self.decision.indices) if self.with_probabilities else 1
-        dtype = torch.float32 if self.with_probabilities else torch.uint8
         if canvas.empty:
+            channels, dtype = self._form
             return torch.zeros(1, channels, 0, 0, 0, dtype=dtype)
-        axes = self.canvases.axes(row)
-        if axes is None:
-            points, places = self.canvases.points(row, canvas)
-            shape = canvas.box_shape
-        else:
-            d, h, w = (axis.numel() for axis in axes)
-            shape, places = (d, h, w), torch.arange(d * h * w)
-        whole = torch.zeros(channels, shape[0] * shape[1] * shape[2], dtype=dtype)
         with torch.autocast(field.device.type, torch.bfloat16, enabled=self.bf16):
-            answer = field.asked_all(row)
-        for start in range(0, places.numel(), self.chunk):
-            part = places[start : start + self.chunk]
-            asked = points_of(axes, part) if axes is not None else points[start : start + self.chunk]
-            whole[:, part] = self._decided(answer, asked, field.device.type).to(dtype)
-        result = whole.reshape(channels, *shape)
-        if axes is not None:
-            turned = [np.ascontiguousarray(canvas.from_unit_order(channel.numpy())) for channel in result]
-            result = torch.from_numpy(np.stack(turned))
-        return result[None]
+            return (self._askew(field, row) if self.canvases.askew else self._along(field, row))[None]
 
-    def _decided(self, answer: Callable[[Tensor], Tensor], points_unit: Tensor, kind: str) -> Tensor:
-        """Labels [1, n] at points [n, 3], and on request the probabilities behind them."""
-        with torch.autocast(kind, torch.bfloat16, enabled=self.bf16):
-            logits = answer(points_unit)
-        probability = torch.sigmoid(logits.float().cpu()).T
-        labels = self.decision(probability[None])[0]
-        return torch.cat([labels.to(probability.dtype), probability]) if self.with_probabilities else labels
+    @property
+    def _form(self) -> tuple[int, torch.dtype]:
+        """How many channels an answer has, and of which type."""
+        count = len(self.decision.indices)
+        return (1 + count, torch.float32) if self.with_probabilities else (1, torch.uint8)
+
+    def _along(self, field: NearField, row: int) -> Tensor:
+        """On a grid along the box's own axes, from coarse to fine."""
+        axes = self.canvases.axes(row)
+        labels, logits = evaluate_heart(
+            field, row, axes, self.decision, self.stride, chunk=self.chunk, with_logits=self.with_probabilities
+        )
+        answer = labels[None].cpu()
+        if logits is not None:
+            answer = torch.cat([answer.float(), torch.sigmoid(logits.float()).cpu()])
+        canvas = self.canvases[row]
+        turned = [np.ascontiguousarray(canvas.from_unit_order(channel.numpy())) for channel in answer]
+        return torch.from_numpy(np.stack(turned))
+
+    def _askew(self, field: NearField, row: int) -> Tensor:
+        """On any other grid, point by point."""
+        channels, dtype = self._form
+        canvas = self.canvases[row]
+        points, places = self.canvases.points(row)
+        whole = torch.zeros(channels, *canvas.box_shape, dtype=dtype).flatten(1)
+        ask = field.asked_all(row)
+        for start in range(0, places.numel(), self.chunk):
+            part = slice(start, start + self.chunk)
+            probability = torch.sigmoid(ask(points[part]).float().cpu()).T
+            labels = self.decision(probability[None])[0]
+            answer = torch.cat([labels.to(dtype), probability]) if self.with_probabilities else labels
+            whole[:, places[part]] = answer
+        return whole.reshape(channels, *canvas.box_shape)

@@ -57,16 +57,20 @@ class Canvases:
         low, high = np.ceil(corners_ijk.min(axis=0) - 1e-9), np.floor(corners_ijk.max(axis=0) + 1e-9)
         return clipped(with_box(there, low, high))
 
-    def axes(self, row: int) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Unit z, y and x coordinates of the box of :meth:`__getitem__`; ``None`` if it lies askew."""
-        if self.grid is not None:
-            return None
+    @property
+    def askew(self) -> bool:
+        """Whether the grids are another image's, and run along no axis of the boxes."""
+        return self.grid is not None
+
+    def axes(self, row: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Unit z, y and x coordinates of the box of :meth:`__getitem__`, unless that lies askew."""
         z, y, x = (torch.from_numpy(axis.copy()).float() for axis in self.frames[row].unit_axes_of(self[row]))
         return z, y, x
 
-    def points(self, row: int, canvas: Frame) -> tuple[Tensor, Tensor]:
+    def points(self, row: int) -> tuple[Tensor, Tensor]:
         """Unit points [n, 3] of the canvas's box that lie in the heart's, and their flat positions [n] in it."""
-        frame, shape = self.frames[row], canvas.box_shape
+        frame, canvas = self.frames[row], self[row]
+        shape = canvas.box_shape
         index = np.stack(np.unravel_index(np.arange(int(np.prod(shape))), shape), axis=1).astype(np.float64)
         points_mm = (index + np.asarray(canvas.low_ijk)) @ canvas.affine[:3, :3].T + canvas.affine[:3, 3]
         points_ijk = to_voxels(frame, points_mm)

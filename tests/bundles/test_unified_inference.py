@@ -163,6 +163,13 @@ def test_a_finer_grid_and_another_images_grid_show_the_same_heart(turned: Path, 
     assert opened(tmp_path / "other" / f"{case}.nii.gz")[0].shape == (71, 81, 101)
 
 
+def test_from_coarse_to_fine_the_same_labels_come_out_as_from_asking_everywhere(hearts: Path, tmp_path: Path) -> None:
+    infer(hearts, stride=1, maps_dir=tmp_path)
+    for name in CASES:
+        everywhere, fast = (opened(folder / f"{name}.nii.gz")[0] for folder in (tmp_path, hearts / "maps"))
+        assert (everywhere == fast).mean() > 0.9999
+
+
 def test_the_fallback_to_the_best_fills_and_removes_nothing(hearts: Path, tmp_path: Path) -> None:
     high: dict[str, Any] = {"thresholds": dict.fromkeys(table().names, 0.9)}
     for fallback in ("background", "best"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +29,28 @@ GRID = np.array([[-2.0, 0, 0, 49.0], [0, 3.0, 0, 7.0], [0, 0, 1.5, 40.0], [0, 0,
 BOX = Frame(GRID, SHAPE, (10, 5, 3), (20, 15, 9))
 
 
-class Halves(NearField):
-    """LV where unit x is above 0.05, LA where unit z is above 0.05 (LA comes first), nothing else."""
+def halves() -> NearField:
+    """LV where unit x is above 0.05, LA where unit z is above 0.05 (LA comes first), nothing else.
 
-    def __init__(self) -> None:
-        super().__init__(2, [4], latent_size=2, code_side=3, widths=[8, 8, 8, 8], outputs=10)
-
-    def asked_all(self, row: int) -> Callable[[Tensor], Tensor]:
-        def answer(points_unit: Tensor) -> Tensor:
-            logits = torch.full((points_unit.shape[0], 10), -9.0)
-            logits[:, CHANNEL["LV"]] = 50 * (points_unit[:, 0] - 0.05)
-            logits[:, CHANNEL["LA"]] = 50 * (points_unit[:, 2] - 0.05)
-            return logits
-
-        return answer
+    The first two channels carry x + 2 and z + 2 through the layers, above 0 and so unchanged.
+    """
+    field = NearField(2, [4], latent_size=2, code_side=3, widths=[8, 8, 8, 8], outputs=10)
+    head = field.head
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.zero_()
+        for layer in (head.fc2, head.fc3, head.fc4):
+            layer.weight[0, 0] = layer.weight[1, 1] = 1
+        head.fc1.weight[0, 0] = head.fc1.weight[1, 2] = 1
+        head.fc1.bias[:2] = 2
+        head.output.bias[:] = -9
+        for channel, carried in ((CHANNEL["LV"], 0), (CHANNEL["LA"], 1)):
+            head.output.weight[channel, carried], head.output.bias[channel] = 50, -50 * 2.05
+    return field.eval()
 
 
 def asked(canvases: Canvases, **settings: Any) -> Tensor:
-    return HeartInferer(canvases, PriorityDecision(), **settings)(torch.tensor([0]), Halves())
+    return HeartInferer(canvases, PriorityDecision(), **settings)(torch.tensor([0]), halves())
 
 
 def expected(world_mm: np.ndarray) -> np.ndarray:
@@ -64,8 +67,9 @@ def places(frame: Frame) -> np.ndarray:
     return ijk @ frame.affine[:3, :3].T + frame.affine[:3, 3]
 
 
-def test_labels_stand_where_the_field_has_them_on_the_label_maps_own_grid() -> None:
-    answer = asked(Canvases([BOX]), chunk=37)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_labels_stand_where_the_field_has_them_on_the_label_maps_own_grid(stride: int) -> None:
+    answer = asked(Canvases([BOX]), chunk=37, stride=stride)
     assert answer.shape == (1, 1, 11, 11, 7) and answer.dtype == torch.uint8
     assert np.array_equal(answer[0, 0].numpy(), expected(places(BOX)))
 

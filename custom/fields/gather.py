@@ -41,13 +41,14 @@ def corners(size: Sequence[int], points_unit: Float[Tensor, "n 3"]) -> tuple[Int
 
     Along an axis of one sample both neighbours are that sample.
     """
-    rows: list[Tensor] = [torch.zeros((), dtype=torch.int32, device=points_unit.device)]
-    weights: list[Tensor] = [torch.ones((), device=points_unit.device)]
-    for axis, count in zip((2, 1, 0), size, strict=True):
-        place = ((points_unit[:, axis].float() + 1) * ((count - 1) / 2)).clamp(0, count - 1)
+    first = torch.zeros((), dtype=torch.int32, device=points_unit.device)
+    steps, shares = torch.zeros_like(first)[None], torch.ones(1, 1, device=points_unit.device)
+    # Points stand last until the end: short last axes are slow.
+    for along, count in zip(points_unit.float().T.contiguous().flip(0), size, strict=True):
+        place = ((along + 1) * ((count - 1) / 2)).clamp(0, count - 1)
         low = place.floor().clamp(max=max(count - 2, 0))
-        part, first = place - low, low.int()
-        both = ((first, 1 - part), ((first + 1).clamp(max=count - 1), part))
-        rows = [row * count + index for row in rows for index, _ in both]
-        weights = [weight * share for weight in weights for _, share in both]
-    return torch.stack(rows, dim=1), torch.stack(weights, dim=1)
+        part = place - low
+        first = first * count + low.int()
+        steps = torch.stack([steps * count, steps * count + (count > 1)], dim=1).flatten()
+        shares = (shares[:, None] * torch.stack([1 - part, part])).flatten(0, 1)
+    return first[:, None] + steps, shares.T.contiguous()

@@ -1,0 +1,61 @@
+"""What the whole-heart speed benchmark compares, and how it counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import unified_speed
+from custom.consistency.decision import PriorityDecision
+from custom.fields.dense import unit_axes
+from custom.fields.near import NearField
+
+
+def small_field() -> NearField:
+    torch.manual_seed(1)
+    field = NearField(1, (8, 4), 4, code_side=5, widths=(16, 16, 16, 8), prior=0.5, outputs=10).eval()
+    torch.nn.init.normal_(field.codes.table.weight)
+    for layer in field.head.children():
+        torch.nn.init.normal_(layer.weight, std=0.5)
+    with torch.no_grad():
+        field.head.output.bias -= field.asked_all(0)(torch.rand(2000, 3) * 2 - 1).quantile(0.9, dim=0)
+    return field
+
+
+def test_all_ways_label_the_same_heart() -> None:
+    field, decide, axes = small_field(), PriorityDecision(), unit_axes((29, 31, 37))
+    labels = {name: way(field, decide, axes) for name, way in unified_speed.WAYS.items()}
+    assert len(labels["plain"].unique()) > 2
+    for name in ("heart", "logits", "separate"):
+        assert (labels[name] == labels["plain"]).double().mean() > 0.998, name
+
+
+def test_agreement_counts_every_voxel_and_what_each_structure_loses() -> None:
+    plain = np.zeros((2, 3, 5), np.uint8)
+    plain[0, 0] = 9
+    ours = plain.copy()
+    ours[0, 0, 0], ours[1, 2, 4] = 0, 2
+    found = unified_speed.agreement(plain, ours)
+    assert found["different_voxels"] == 2
+    assert found["agreement"] == pytest.approx(28 / 30)
+    assert found["lost_share"]["Coronary"] == pytest.approx(1 / 5)
+    assert found["lost_share"]["LA"] == 0
+
+
+def test_a_part_keeps_its_labels_and_the_floor_counts_the_points_asked(tmp_path: Path, monkeypatch) -> None:
+    options = {"trunk_channels": (8, 4), "latent_size": 4, "code_side": 5, "widths": (16, 16, 16, 8)}
+    monkeypatch.setitem(unified_speed.NETWORKS, "tiny", options)
+    torch.save(small_field().state_dict(), tmp_path / "tiny.pt")
+    found = unified_speed.measured(tmp_path, "tiny", "heart", side=21)
+    assert found["cpu_seconds"] > 0
+    assert np.load(tmp_path / "tiny_heart.npy").shape == (21, 21, 21)
+    floor = unified_speed.floor(tmp_path, "tiny", side=21)
+    # 15 features: 15 x 16 + 16 x 16 + 31 x 16 + 16 x 8 + 8 x 10 products
+    assert floor["flop_a_point"] == 2 * 1200
+    assert floor["asked_share"] >= 7**3 / 21**3
+    assert floor["heart_floor_cpu_seconds"] == pytest.approx(
+        floor["asked_share"] * floor["plain_floor_cpu_seconds"], rel=1e-6
+    )

@@ -13,6 +13,8 @@
 ``cohort``      cases on disk, phantoms with known truth, the ways real labels are damaged
 ``engines``     the only room that knows MONAI's engines: handlers, resuming, preflight
 ``report``      pictures, the page of before and after
+``doctor``      what is wrong with a config, found without running it
+``export``      a bundle as one archive with the code it needs
 ``pipeline``    what the commands run: plan, repair, score, demonstration
 ``cli``         the ``corfield`` command
 ==============  ==========================================================================
@@ -21,7 +23,7 @@ Imports point downwards only::
 
     cli
     pipeline
-    report
+    report | doctor | export
     engines
     points | fields | objectives | consistency | scoring | cohort
     volumes

@@ -17,10 +17,10 @@ from . import __version__
 from .anatomy import PUBLIC_CARDIAC_CT
 from .cohort.defects import Defects
 from .cohort.make import make_cohort
+from .doctor.command import run_check
 from .errors import InputError
-from .pipeline.checkup import run_check
+from .export.bundle import run_export
 from .pipeline.demo import run_demo
-from .pipeline.export import run_export
 from .pipeline.repair import run_repair
 from .pipeline.request import Request
 from .pipeline.score import run_score

@@ -20,8 +20,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from custom.engines.workflows import BUNDLES
-from custom.pipeline.export_layouts import LAYOUTS, laid_out
-from custom.pipeline.export_source import bundle_names, read_bundle
+from custom.export.layouts import LAYOUTS, laid_out
+from custom.export.source import bundle_names, read_bundle
 
 CODE = {layout: package for layout, (package, _) in LAYOUTS.items()}
 

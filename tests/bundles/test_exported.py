@@ -13,10 +13,10 @@ from monai.bundle import verify_metadata
 from packaging.requirements import Requirement
 
 from custom.engines.workflows import BUNDLES
-from custom.pipeline.export_checkpoint import MODEL, takers
-from custom.pipeline.export_code import targets_of
-from custom.pipeline.export_layouts import laid_out, published_dependencies
-from custom.pipeline.export_source import bundle_names, configs_of, read_bundle
+from custom.export.checkpoint import MODEL, takers
+from custom.export.code import targets_of
+from custom.export.layouts import laid_out, published_dependencies
+from custom.export.source import bundle_names, configs_of, read_bundle
 from tests.bundles.exporting import CODE, each_bundle, each_layout, exported
 
 ROOT = Path(__file__).resolve().parents[2]

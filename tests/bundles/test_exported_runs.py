@@ -12,10 +12,10 @@ import pytest
 
 from custom.engines.workflows import BUNDLES
 from custom.errors import InputError
-from custom.pipeline.export import run_export
-from custom.pipeline.export_checkpoint import MODEL, add_checkpoint, takers
-from custom.pipeline.export_layouts import laid_out, published_dependencies
-from custom.pipeline.export_source import bundle_names, read_bundle
+from custom.export.bundle import run_export
+from custom.export.checkpoint import MODEL, add_checkpoint, takers
+from custom.export.layouts import laid_out, published_dependencies
+from custom.export.source import bundle_names, read_bundle
 from tests.bundles.exporting import CODE, clean_python, each_bundle, each_layout, exported, links_to, run_id, unpacked
 
 pytestmark = pytest.mark.slow
@@ -102,7 +102,7 @@ def test_bundles_unpacked_side_by_side_find_each_other(published: Path, tmp_path
             opened.extractall(tmp_path / "all")
     config = str(tmp_path / "all" / "near_stage1" / "configs" / "train.json")
     code = (
-        "from custom.pipeline.export_source import bundle_names\n"
+        "from custom.export.source import bundle_names\n"
         "from custom.engines.workflows import bundle_configs\n"
         f"assert bundle_names() == {bundle_names()}\n"
         f"assert bundle_configs('near_stage1', ['train']) == [{config!r}]\n"

@@ -37,7 +37,7 @@ def made_small(command: str, place: Path) -> list[str]:
         words += [*SHORT]
         words += [] if "--dataset_dir" in words else ["--dataset_dir", "small/labels"]
     if words[0] == "corfield":
-        words = [sys.executable, "-c", "from custom.cli import main; main()", *words[1:]]
+        words = [sys.executable, "-c", "from custom.cli.main import main; main()", *words[1:]]
         words += SHORTER.get(words[3], ())
     return words
 

@@ -96,7 +96,7 @@ def test_zoo_the_code_is_the_packages_but_for_the_name_and_only_what_is_reached(
     for path, text in code.items():
         there = (ROOT / path.replace("scripts", "custom", 1)).read_text(encoding="utf-8")
         assert text == re.sub(r"(?<![\w./-])custom\.(?=[A-Za-z_])", "scripts.", there)
-    assert [path for path in code if path.split("/")[1] in {"cli.py", "pipeline", "report"}] == []
+    assert [path for path in code if path.split("/")[1] in {"cli", "pipeline", "report", "doctor", "export"}] == []
 
 
 @each_bundle

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from custom import __version__
-from custom.cli import asking_for_help, check_flags, main
+from custom.cli.main import asking_for_help, check_flags, main
 from custom.cohort.defects import Defects
 from custom.cohort.label_maps import write_label_map
 from custom.errors import InputError
@@ -58,7 +58,7 @@ REPAIRS = {
 TOLERANCE = ("labels/empty.nii", "labels/empty.nii", "--tolerance_mm", "2mm")
 SCRIPT = """
 import contextlib, io, json, sys
-from custom.cli import main
+from custom.cli.main import main
 answers = []
 for given in json.load(sys.stdin):
     out, err, code = io.StringIO(), io.StringIO(), 0

@@ -32,7 +32,7 @@ given = json.loads(sys.argv[1])
 given |= {name: Path(given[name]) for name in ("labels", "output")}
 run_repair(Request(**given), print)
 """
-COMMAND = "import json, sys; from custom.cli import main; main(json.loads(sys.argv[1]))"
+COMMAND = "import json, sys; from custom.cli.main import main; main(json.loads(sys.argv[1]))"
 
 
 def started(script: str, argument: Any) -> subprocess.Popen[str]:

@@ -1,34 +1,23 @@
-"""The ``corfield`` command."""
+"""Commands on a data set of label maps: make one, repair it, score it."""
 
 from __future__ import annotations
 
-import inspect
-import logging
-import sys
-from collections.abc import Sequence
-from difflib import get_close_matches
-from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
-import fire
-
-from . import __version__
-from .anatomy import PUBLIC_CARDIAC_CT
-from .cohort.defects import Defects
-from .cohort.make import make_cohort
-from .doctor.command import run_check
-from .errors import InputError
-from .export.bundle import run_export
-from .pipeline.demo import run_demo
-from .pipeline.repair import run_repair
-from .pipeline.request import Request
-from .pipeline.score import run_score
-from .pipeline.typed import flag, listed, tables
+from ..anatomy import PUBLIC_CARDIAC_CT
+from ..cohort.defects import Defects
+from ..cohort.make import make_cohort
+from ..errors import InputError
+from ..pipeline.demo import run_demo
+from ..pipeline.repair import run_repair
+from ..pipeline.request import Request
+from ..pipeline.score import run_score
+from ..pipeline.typed import flag, listed, tables
+from .saying import end_with, say
 
 
-class Commands:
-    """Repair noisy cardiac label maps with implicit functions. `corfield COMMAND --help` tells more."""
+class Repairing:
+    """Commands on a data set of label maps: make one, repair it, score it."""
 
     def phantoms(self, output: str, cases: int = 6, size: int = 96, seed: int = 0, **severities: float) -> None:
         """Write a cohort of phantom hearts with known truth: OUTPUT/truth and OUTPUT/labels, the truth damaged.
@@ -155,100 +144,3 @@ class Commands:
         outcome = run_demo(Path(str(output)), cases, size, seed, workers, say)
         say(outcome.text)
         end_with(outcome.faults)
-
-    def export(
-        self, bundle: str, output: str, layout: str = "vendored", checkpoint: str = "", overwrite: bool = False
-    ) -> None:
-        """Write a bundle to one zip that runs elsewhere, with nothing else of this project.
-
-        Before it takes its place the zip is unpacked into an empty folder and tried there. It holds one folder, called
-        like the bundle; the same bundle and weights give the same bytes.
-
-        Args:
-            bundle: name of a bundle, such as near_stage1, or the folder of one.
-            output: .zip to write.
-            layout: vendored (configs as they are, custom/ beside them, requirements.txt) or zoo (MONAI model zoo:
-                scripts/ instead of custom/, the prefix rewritten).
-            checkpoint: a trained checkpoint (best.pt) to go with it; its configs then take it by default.
-            overwrite: replace the zip if it exists.
-        """
-        weights = Path(str(checkpoint)) if checkpoint != "" else None
-        say(run_export(str(bundle), Path(str(output)), str(layout), weights, flag("--overwrite", overwrite)).text)
-
-    def check(self, *targets: str, **settings: Any) -> None:
-        """Examine a bundle, or configs merged in order, for all that would stop a run; build and write nothing.
-
-        Every fault is listed with its config, its id, its cause and what to do, and the exit code is 1; a sound list of
-        configs is one line, with what was looked at.
-
-        Args:
-            targets: folder of one bundle, every config of which is examined; or configs, later ones over earlier ones.
-            settings: laid over the configs as on MONAI's command line, such as --max_epochs 7.
-        """
-        checked = run_check(*targets, **settings)
-        say(checked.text)
-        if checked.faults:
-            sys.exit(1)
-
-    def version(self) -> None:
-        """Print the version."""
-        print(__version__)
-
-
-def say(text: str) -> None:
-    """Print at once: what comes before hours of work must not wait for them."""
-    print(f"{text}\n", flush=True)
-
-
-def end_with(faults: Sequence[str]) -> None:
-    """Name what was left out, and end with exit code 1; without faults just go on."""
-    if faults:
-        for fault in faults:
-            sys.stderr.write(f"left out: {fault}\n")
-        sys.stderr.write(f"{len(faults)} faults; the rest is done\n")
-        sys.exit(1)
-
-
-def check_flags(arguments: list[str]) -> None:
-    """Refuse a flag that the command does not have. Fire would say so only once the command is done.
-
-    Raises:
-        InputError: naming the nearest flag.
-    """
-    command = getattr(Commands, arguments[0], None) if arguments and not arguments[0].startswith("_") else None
-    if command is None or command is Commands.check:  # which judges the settings of a config itself
-        return
-    known = [name for name in inspect.signature(command).parameters if name != "self"]
-    if "severities" in known:
-        known = [name for name in known if name != "severities"] + list(Defects.__dataclass_fields__)
-    for argument in takewhile(lambda argument: argument != "--", arguments[1:]):
-        name = argument[2:].split("=")[0].replace("-", "_")
-        if argument.startswith("--") and name not in known:
-            near = get_close_matches(name, known, n=1)
-            wanted = f"one of --{', --'.join(known)}" if known else "no flag"
-            hint = f"Did you mean --{near[0]}?" if near else "Choose one of them."
-            raise InputError(f"--{name}", "no such flag", wanted, hint if known else "Leave it out.")
-
-
-def asking_for_help(arguments: list[str]) -> list[str]:
-    """``COMMAND --help`` as ``COMMAND -- --help``: a command that takes any flag would take this one for its own."""
-    if "--" in arguments or not {"--help", "-h"} & set(arguments):
-        return arguments
-    return [*takewhile(lambda argument: not argument.startswith("-"), arguments[:1]), "--", "--help"]
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Entry point: an ``InputError`` becomes one line on standard error and exit code 2, Ctrl-C one and 130."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    logging.getLogger("custom").setLevel(logging.INFO)
-    given = asking_for_help(sys.argv[1:] if arguments is None else arguments)
-    try:
-        check_flags(given)
-        command: Any = fire.Fire(Commands(), command=given, name="corfield")
-        del command
-    except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nstopped; the same command goes on where it stopped\n")
-        sys.exit(130)

@@ -16,6 +16,7 @@ from custom.export.bundle import run_export
 from custom.export.checkpoint import MODEL, add_checkpoint, takers
 from custom.export.layouts import laid_out, published_dependencies
 from custom.export.source import bundle_names, read_bundle
+from tests.bundles import whole_hearts
 from tests.bundles.exporting import CODE, clean_python, each_bundle, each_layout, exported, links_to, run_id, unpacked
 
 pytestmark = pytest.mark.slow
@@ -66,10 +67,20 @@ def test_exported_weights_infer_without_training(
     assert 2 * (predicted & truth).sum() / (predicted.sum() + truth.sum()) > 0.7
 
 
+@pytest.fixture(scope="module")
+def trained_heart(bundle: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output_dir = tmp_path_factory.mktemp("heart")
+    whole_hearts.train(bundle.labels, output_dir, max_epochs=2, val_interval=1)
+    return output_dir
+
+
 @each_bundle
-def test_zoo_the_zoos_own_checks_of_a_network_pass(name: str, trained: Path, published: Path, tmp_path: Path) -> None:
+def test_zoo_the_zoos_own_checks_of_a_network_pass(
+    name: str, trained: Path, trained_heart: Path, published: Path, tmp_path: Path
+) -> None:
     """They start in another folder with the bundle's on the path, and give no key of the checkpoint."""
-    weights = trained / "LA" / "best.pt" if takers(exported(name, "zoo")) else None
+    best = {"near_stage1": trained / "LA" / "best.pt", "unified_implicit": trained_heart / "heart" / "best.pt"}
+    weights = best[name] if takers(exported(name, "zoo")) else None
     folder = unpacked(run_export(name, tmp_path / "x.zip", "zoo", weights).path, tmp_path / "models")
     where = {"meta_file": f"{folder}/configs/metadata.json", "config_file": f"{folder}/configs/inference.json"}
     export = {"filepath": f"{folder}/models/verify_model.ts", "ckpt_file": f"{folder}/{MODEL}", **where}

@@ -25,7 +25,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 class Repairs:
-    """The cases of one run and their outputs: ``repaired/CASE.nii.gz``, ``ledger/CASE.csv``, ``stamps/CASE.json``.
+    """The cases of one run and their outputs: ``MAPS/CASE.nii.gz``, ``ledger/CASE.csv``, ``stamps/CASE.json``.
 
     A stamp holds fingerprints of a case's inputs and outputs, the settings and the version. It is written last, so that
     a case that was broken off has none. A case whose stamp still holds is passed by; so is a case at fault, that the
@@ -40,6 +40,7 @@ class Repairs:
         only_cases: names to restrict to, or a single one; empty for all. A command line gives a name of digits as a
             number.
         rank: number of this process, of ``world_size``; each takes every ``world_size``-th case.
+        maps_dir: where the label maps go; empty for ``repaired`` in ``folder``.
 
     Raises:
         InputError: a name in ``only_cases`` that no case has, or a rank that is none.
@@ -55,11 +56,13 @@ class Repairs:
         only_cases: Sequence[str | int] | str | int = (),
         rank: int = 0,
         world_size: int = 1,
+        maps_dir: str | Path = "",
     ) -> None:
         if rank >= world_size:
             wanted = f"a number below the {world_size} of --world_size"
             raise InputError("--rank", str(rank), wanted, "Count the processes from 0.")
         self.folder, self.channels, self.world_size = Path(folder), channels, world_size
+        self.maps = Path(maps_dir) if str(maps_dir) else self.folder / "repaired"
         self.settings = json.loads(json.dumps(dict(settings), default=repr))
         self.all = [one.case for one in inputs]
         self.inputs = {one.case: one for one in _chosen(inputs, only_cases)[rank::world_size]}
@@ -88,7 +91,7 @@ class Repairs:
         return [{"case": case, "image": voxel} for case in self.inputs]
 
     def repaired(self, case: str) -> Path:
-        return self.folder / "repaired" / f"{case}.nii.gz"
+        return self.maps / f"{case}.nii.gz"
 
     def ledger(self, case: str) -> Path:
         return self.folder / "ledger" / f"{case}.csv"
@@ -152,7 +155,7 @@ class Repairs:
         return {case: self.stamp(case).read_text(encoding="utf-8") for case in both}
 
     def _state(self, case: str) -> dict[str, Any]:
-        outputs = {path.parent.name: path.stat() for path in (self.repaired(case), self.ledger(case))}
+        outputs = {"repaired": self.repaired(case).stat(), "ledger": self.ledger(case).stat()}
         return {
             "version": __version__,
             "settings": self.settings,

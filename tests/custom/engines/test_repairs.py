@@ -61,6 +61,14 @@ def refusal(action: Any, *arguments: Any, **options: Any) -> str:
     return str(raised.value)
 
 
+def test_label_maps_lie_in_a_folder_of_their_own_choice_and_are_up_to_date_there_alone(labels: Path) -> None:
+    save_all(repairs_of(labels, maps_dir=labels.parent / "fused"))
+    assert sorted(path.name for path in (labels.parent / "fused").iterdir()) == ["a.nii.gz", "b.nii.gz", "c.nii.gz"]
+    assert not (labels.parent / "out" / "repaired").exists()
+    assert repairs_of(labels, maps_dir=labels.parent / "fused").done == {"a", "b", "c"}
+    assert repairs_of(labels).done == set()
+
+
 def test_a_case_is_up_to_date_once_it_is_saved_and_not_before(labels: Path) -> None:
     first = repairs_of(labels)
     assert [item["case"] for item in first.items] == ["a", "b", "c"]

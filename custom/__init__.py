@@ -11,6 +11,7 @@
 ``consistency`` masks to one heart: fusion, anatomical rules, bridging, the ledger of changes
 ``scoring``     overlap, surface distance in mm, topology
 ``cohort``      cases on disk, phantoms with known truth, the ways real labels are damaged
+``surfaces``    a label map as surfaces, exact signed distances and clouds of points
 ``engines``     the only room that knows MONAI's engines: handlers, resuming, preflight
 ``report``      pictures, the page of before and after
 ``doctor``      what is wrong with a config, found without running it
@@ -25,7 +26,7 @@ Imports point downwards only::
     pipeline
     report | doctor | export
     engines
-    points | fields | objectives | consistency | scoring | cohort
+    points | fields | objectives | consistency | scoring | cohort | surfaces
     volumes
     anatomy | space
     errors

@@ -12,6 +12,7 @@
 ``scoring``     overlap, surface distance in mm, topology
 ``cohort``      cases on disk, phantoms with known truth, the ways real labels are damaged
 ``surfaces``    a label map as surfaces, exact signed distances and clouds of points
+``sets``        the network that completes hearts: clouds in, signed distances out; its loss
 ``engines``     the only room that knows MONAI's engines: handlers, resuming, preflight
 ``report``      pictures, the page of before and after
 ``doctor``      what is wrong with a config, found without running it
@@ -26,7 +27,7 @@ Imports point downwards only::
     pipeline
     report | doctor | export
     engines
-    points | fields | objectives | consistency | scoring | cohort | surfaces
+    points | fields | objectives | consistency | scoring | cohort | surfaces | sets
     volumes
     anatomy | space
     errors

@@ -1,0 +1,89 @@
+"""Signed distances on a whole grid, and the labels they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+CHUNK = 16384
+"""Points asked at once."""
+
+MARGIN = 1.5
+"""How many times its half diagonal a block must lie away from every surface to be left at its centre's answer: a true
+distance would need 1, and a learned one is not quite true."""
+
+Ask = Callable[[Tensor], Tensor]
+"""Signed distances [classes, n] at points [3, n] of the frame."""
+
+
+def labels_of(distances: Float[Tensor, "classes n"]) -> UInt8[Tensor, "n"]:
+    """Number of the structure, from 1, that a point lies deepest in; 0 where it lies in none.
+
+    Inside is below 0: where a distance is exactly 0, as of a network that answers 0 everywhere, nothing is.
+    """
+    least, which = distances.min(dim=0)
+    return torch.where(least < 0, which + 1, torch.zeros_like(which)).to(torch.uint8)
+
+
+def ask_in_chunks(ask: Ask, points: Float[Tensor, "3 n"], chunk: int = CHUNK) -> Float[Tensor, "classes n"]:
+    """The answers at any number of points, at least one."""
+    return torch.cat([ask(part) for part in points.split(chunk, dim=1)], dim=1)
+
+
+def voxel_points(to_frame: Float[Tensor, "3 4"], ijk: Tensor) -> Tensor:
+    """Points [3, n] of the frame at voxel positions [n, 3]."""
+    return to_frame[:, :3] @ ijk.to(to_frame).T + to_frame[:, 3:]
+
+
+@torch.no_grad()
+def distances_on_grid(
+    ask: Ask, to_frame: Float[Tensor, "3 4"], shape: tuple[int, int, int], chunk: int = CHUNK
+) -> Float[Tensor, "classes i j k"]:
+    """Signed distances at every voxel, in units of the frame."""
+    axes = [torch.arange(size) for size in shape]
+    ijk = torch.cartesian_prod(*axes)
+    return ask_in_chunks(ask, voxel_points(to_frame, ijk), chunk).reshape(-1, *shape)
+
+
+@torch.no_grad()
+def labels_on_grid(
+    ask: Ask, to_frame: Float[Tensor, "3 4"], shape: tuple[int, int, int], stride: int = 4, chunk: int = CHUNK
+) -> UInt8[Tensor, "i j k"]:
+    """The labels of :func:`labels_of` at every voxel of a grid, from coarse to fine.
+
+    Blocks of ``stride`` voxels a side are asked at their centres; those that may hold a surface are asked at every
+    voxel. Beyond the cube [-1, 1]^3 of the frame nothing is known and nothing is.
+
+    Args:
+        ask: the field.
+        to_frame: from voxel positions to points of the frame.
+        shape: of the grid; a side may be shorter than a block.
+        stride: voxels a side of a block; 1 asks every voxel.
+        chunk: points asked at once.
+    """
+    blocks = [-(-size // stride) for size in shape]
+    corners = torch.cartesian_prod(*[torch.arange(count) * stride for count in blocks]).reshape(-1, 3)
+    centres = voxel_points(to_frame, corners + (stride - 1) / 2)
+    reach = float(to_frame[:, :3].square().sum(dim=0).sum().sqrt()) * (stride - 1) / 2
+    labels = torch.zeros([count * stride for count in blocks], dtype=torch.uint8)
+    near_cube = ((centres.abs() - reach).amax(dim=0) <= 1).nonzero()[:, 0]
+    if near_cube.numel():
+        coarse = ask_in_chunks(ask, centres[:, near_cube], chunk).cpu()
+        every = torch.zeros(corners.shape[0], dtype=torch.uint8)
+        every[near_cube] = labels_of(coarse)
+        spread = every.reshape(blocks)
+        for axis in range(3):
+            spread = spread.repeat_interleave(stride, dim=axis)
+        labels = spread.clone()
+        fine = near_cube[(coarse.abs().amin(dim=0) <= MARGIN * reach) | (stride == 1)]
+        if stride > 1 and fine.numel():
+            within = torch.cartesian_prod(*[torch.arange(stride)] * 3)
+            for part in corners[fine].split(max(1, chunk // stride**3)):
+                ijk = (part[:, None] + within).reshape(-1, 3)
+                labels[ijk[:, 0], ijk[:, 1], ijk[:, 2]] = labels_of(ask(voxel_points(to_frame, ijk)).cpu())
+    labels = labels[: shape[0], : shape[1], : shape[2]]
+    beyond = voxel_points(to_frame, torch.cartesian_prod(*[torch.arange(size) for size in shape])).abs().amax(dim=0) > 1
+    return torch.where(beyond.reshape(shape), torch.zeros_like(labels), labels)

@@ -17,6 +17,7 @@
 ``report``      pictures, the page of before and after
 ``doctor``      what is wrong with a config, found without running it
 ``export``      a bundle as one archive with the code it needs
+``package``     all hearts of a cohort as one folder: packed, checked, drawn again
 ``pipeline``    what the commands run: plan, repair, score, demonstration
 ``cli``         the ``corfield`` command
 ==============  ==========================================================================
@@ -25,7 +26,7 @@ Imports point downwards only::
 
     cli
     pipeline
-    report | doctor | export
+    report | doctor | export | package
     engines
     points | fields | objectives | consistency | scoring | cohort | surfaces | sets
     volumes

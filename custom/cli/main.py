@@ -15,10 +15,11 @@ from .. import __version__
 from ..cohort.defects import Defects
 from ..errors import InputError
 from .bundling import Bundling
+from .modelling import Modelling
 from .repairing import Repairing
 
 
-class Commands(Repairing, Bundling):
+class Commands(Repairing, Bundling, Modelling):
     """Repair noisy cardiac label maps with implicit functions. `corfield COMMAND --help` tells more."""
 
     def version(self) -> None:

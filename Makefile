@@ -27,7 +27,7 @@ $(WORKFLOW_STAMP): $(STAMP)
 
 install: $(STAMP)  ## create .venv with the pinned packages
 
-demo: $(STAMP)  ## damage six phantom hearts, repair all ten structures, print the scores and write a report, into demo/
+demo: $(STAMP)  ## damage six phantom hearts, repair them in three stages, print the scores and write a report, into demo/
 	$(BIN)/corfield demo --output demo
 
 test: $(STAMP)  ## the fast tests

@@ -10,7 +10,7 @@ from ..cohort.make import make_cohort
 from ..errors import InputError
 from ..pipeline.demo import run_demo
 from ..pipeline.repair import run_repair
-from ..pipeline.request import Request
+from ..pipeline.request import FINAL, Request
 from ..pipeline.score import run_score
 from ..pipeline.typed import flag, listed, tables
 from .saying import end_with, say
@@ -49,6 +49,8 @@ class Repairing:
         label_table: str = PUBLIC_CARDIAC_CT.name,
         table_changes: str = "",
         seg_nrrd: bool = False,
+        skip_unified: bool = False,
+        final: str = FINAL,
         seed: int = 0,
     ) -> None:
         """Repair a data set of label maps: OUTPUT/repaired, and beside it proof of what was changed.
@@ -57,8 +59,10 @@ class Repairing:
         is 1. A plan with the expected time is printed before anything costs time. Stopped at any moment, by Ctrl-C too,
         the same command goes on where it stopped and ends with the same files; what is up to date is not done again.
 
-        Written are repaired/NAME.nii.gz (native grid and affine), ledger.csv (each removal and addition, in mm3, and
-        why), metrics.csv, report/index.html (opens offline), stage1/ (a field and masks per structure) and logs/.
+        Three stages: a field of each structure, trained on all cases, repairs it (stage1/); its masks become one heart
+        by anatomical rules (fused/); one field of whole hearts is trained on these and draws them again (unified/,
+        unified_run/). Written are repaired/NAME.nii.gz (native grid and affine), ledger.csv (each removal and addition,
+        in mm3, and why), metrics.csv, report/index.html (opens offline) and logs/.
 
         Args:
             labels: folder of label maps (.nii, .nii.gz), one label map, or a MONAI data list (.json).
@@ -73,6 +77,9 @@ class Repairing:
             label_table: which number is which structure: public_cardiac_ct or totalsegmentator_heart.
             table_changes: other limits for the rules, as JSON, such as {"PV": {"components": 4}}.
             seg_nrrd: write slicer/NAME.seg.nrrd too, which 3D Slicer opens with names and colours.
+            skip_unified: leave the third stage out, to save its time.
+            final: fused or unified: which label maps repaired/ holds. The others lie beside it; nothing is trained
+                again.
             seed: of everything random.
         """
         request = Request(
@@ -87,6 +94,8 @@ class Repairing:
             label_table=str(label_table),
             table_changes=tables(table_changes),
             seg_nrrd=flag("--seg_nrrd", seg_nrrd),
+            skip_unified=flag("--skip_unified", skip_unified),
+            final=str(final),
             seed=seed,
         )
         outcome = run_repair(request, say)
@@ -131,8 +140,9 @@ class Repairing:
     def demo(self, output: str = "demo", cases: int = 6, size: int = 96, seed: int = 0, workers: int = 0) -> None:
         """Make a damaged phantom cohort, repair all ten structures of it, and print the scores against the known truth.
 
-        The same as `corfield phantoms` and `corfield repair --preset quick --reference`. OUTPUT/report/index.html
-        shows every case before and after.
+        The same as `corfield phantoms` and `corfield repair --preset quick --reference`, all three stages. The last
+        table sets the damaged, the fused and the unified label maps side by side; OUTPUT/report/index.html shows every
+        case before and after.
 
         Args:
             output: folder to write.

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from .checking import CheckedCase
+from .finals import map_of
 from .intake import Intake
-from .plan import Plan, chosen, free_bytes, need_bytes
+from .plan import Plan, chosen, free_bytes, heart_bytes, need_bytes
 from .presets import preset_named
 from .records import read_record, write_record
 from .request import Request
-from .stage1 import Job, make_job, state_of
+from .stage1 import Job, State, make_job, state_of
 from .typed import flag, listed, tables
+from .unified_stage import HeartJob, make_heart_job
 
 PATHS = ("labels", "output", "reference")
 
@@ -49,6 +51,8 @@ class Blueprint:
         jobs = {name: self.job(name) for name in self.structures}
         states = {name: state_of(job) for name, job in jobs.items()}
         present = intake.present(table)
+        heart = self.heart()
+        state: State = state_of(heart) if heart else "done"
         return Plan(
             intake=intake,
             preset=preset_named(request.preset),
@@ -57,9 +61,12 @@ class Blueprint:
             left_alone=tuple(name for name in present if name not in jobs),
             absent=tuple(name for name in table.names if name not in present),
             seconds=dict.fromkeys(jobs, 0.0),
+            heart=heart,
+            heart_state=state,
+            heart_seconds=0.0,
             workers=max(1, len(jobs)),
             device=request.device,
-            need_bytes=need_bytes(jobs, states, self.cases, len(jobs)),
+            need_bytes=need_bytes(jobs, states, self.cases, len(jobs)) + heart_bytes(heart, state, self.cases),
             free_bytes=free_bytes(request.output),
         )
 
@@ -69,6 +76,16 @@ class Blueprint:
         common = {"label_table": request.label_table, "seed": request.seed, "device": request.device}
         which, preset = request.table[structure], preset_named(request.preset)
         return make_job(which, preset, self.cases, request.output, common, request.overrides)
+
+    @property
+    def fused(self) -> tuple[CheckedCase, ...]:
+        """The cases that stage 2 has made a label map of."""
+        return tuple(case for case in self.cases if map_of(self.request.output, "fused", case.name).is_file())
+
+    def heart(self, cases: Sequence[CheckedCase] | None = None) -> HeartJob | None:
+        """Stage 3 of some cases, or of all; ``None``: it is left out."""
+        jobs = {name: self.job(name) for name in self.structures}
+        return make_heart_job(self.request, self.cases if cases is None else cases, jobs)
 
 
 def request_of(asked: Mapping[str, Any]) -> Request:
@@ -87,11 +104,12 @@ def request_of(asked: Mapping[str, Any]) -> Request:
     given |= {name: Path(str(given[name])) if given.get(name) else None for name in PATHS}
     given["structures"] = listed(given.get("structures") or "")
     given["table_changes"] = tables(_typed(given.get("table_changes") or ""))
-    given["overrides"] = _typed(given.get("overrides") or {})
-    if not isinstance(given["overrides"], dict):
-        raise InputError("overrides", repr(given["overrides"]), 'settings such as {"max_epochs": 50}', "Correct it.")
+    for name in ("overrides", "unified_overrides"):
+        given[name] = _typed(given.get(name) or {})
+        if not isinstance(given[name], dict):
+            raise InputError(name, repr(given[name]), 'settings such as {"max_epochs": 50}', "Correct it.")
     given.setdefault("device", "cpu")
-    for name in ("strict_components", "seg_nrrd"):
+    for name in ("strict_components", "seg_nrrd", "skip_unified"):
         given[name] = flag(name, given.get(name, False))
     return Request(**given)
 
@@ -120,10 +138,12 @@ def batches_of(names: tuple[str, ...], size: int) -> dict[str, tuple[str, ...]]:
 
 
 def write_blueprint(path: Path, asked: Mapping[str, Any], blueprint: Blueprint) -> None:
-    """Write it as JSON, with the names of the structures that stage 1 repairs beside it for the workflow."""
+    """Write it as JSON, with what the workflow has to know beside it: which structures stage 1 repairs, and
+    whether there is a stage 3."""
     content = {
         "asked": dict(asked),
         "structures": list(blueprint.structures),
+        "unified": blueprint.heart() is not None,
         "batches": dict(blueprint.batches),
         "faults": blueprint.faults,
         "cases": [asdict(case) for case in blueprint.cases],

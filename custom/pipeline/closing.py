@@ -14,7 +14,6 @@ from .. import __version__
 from ..anatomy import StructureTable
 from ..cohort.label_maps import read_label_map
 from ..cohort.seg_nrrd import SUFFIX, write_seg_nrrd
-from ..consistency.ledger import read_ledger
 from ..report.case import Difference, ReportCase, worst_first
 from ..report.measures import WANTED
 from ..report.page import write_report
@@ -22,13 +21,15 @@ from ..report.slices import slice_picture
 from ..scoring.changes import RepairRow
 from .checking import CheckedCase
 from .crew import Crew
+from .finals import final_changes, map_of
 from .records import digest, read_record, write_record
+from .request import Request
 from .task import Task, stop_if_full
 
 SHOWN = 12
 """Cases that the report and TensorBoard show, the worst ones; the tables have all."""
 
-UNPAIRED = ("kept_share", "removed_mm3", "added_mm3")
+UNPAIRED = ("kept_share", "removed_mm3", "added_mm3", "dice_fused", "dice_unified")
 PAIRED = {
     "dice": "dice_{}", "hd95_mm": "hd95_{}_mm", "assd_mm": "assd_{}_mm", "surface_dice": "surface_dice_{}",
     "components": "components_{}", "contact_share": "contact_share_{}", "volume_mm3": "volume_{}_mm3",
@@ -45,7 +46,7 @@ def measures_of(row: RepairRow) -> dict[str, Any]:
     return sides | {name: values[name] for name in UNPAIRED} | {WANTED: wanted}
 
 
-def report_cases(cases: Sequence[CheckedCase], rows: Sequence[RepairRow], output: Path) -> list[ReportCase]:
+def report_cases(cases: Sequence[CheckedCase], rows: Sequence[RepairRow], output: Path, final: str) -> list[ReportCase]:
     """The cases as the report wants them; what neither label map nor reference has is left out of the measures."""
     measures: dict[str, dict[str, Any]] = {case.name: {} for case in cases}
     for row in rows:
@@ -55,8 +56,8 @@ def report_cases(cases: Sequence[CheckedCase], rows: Sequence[RepairRow], output
         ReportCase(
             case.name,
             Path(case.path),
-            output / "repaired" / f"{case.name}.nii.gz",
-            read_ledger(output / "ledger" / f"{case.name}.csv").get(case.name, []),
+            map_of(output, "repaired", case.name),
+            final_changes(output, case.name, final),
             measures[case.name],
         )
         for case in cases
@@ -66,10 +67,8 @@ def report_cases(cases: Sequence[CheckedCase], rows: Sequence[RepairRow], output
 def close(
     cases: Sequence[CheckedCase],
     rows: Sequence[RepairRow],
-    output: Path,
-    table: StructureTable,
+    request: Request,
     facts: Mapping[str, str],
-    seg_nrrd: bool,
     crew: Crew,
 ) -> list[str]:
     """Write what shows the repair, unless it is there and up to date; the faults, a line each.
@@ -77,16 +76,15 @@ def close(
     Args:
         cases: that were repaired.
         rows: their measures.
-        output: of the repair: ``report/index.html``, ``tensorboard`` and ``slicer`` are written.
-        table: names and colours.
+        request: of the repair. In its output ``report/index.html``, ``tensorboard`` and ``slicer`` are written.
         facts: what was run, for the head of the report.
-        seg_nrrd: whether files for 3D Slicer are written.
         crew: does it.
 
     Raises:
         InputError: a full disk.
     """
-    shown = report_cases(cases, rows, output)
+    output, table = request.output, request.table
+    shown = report_cases(cases, rows, output, request.final)
     page, pictures, log = output / "report" / "index.html", output / "tensorboard", output / "logs" / "report.log"
     key = digest(__version__, dict(facts), table.name, [asdict(row) for row in rows], [_stamp(case) for case in shown])
     known = read_record(output / "shown.json")
@@ -94,14 +92,15 @@ def close(
     if known.get("key") != key or not page.is_file() or not pictures.is_dir():
         arguments = {"page": page, "pictures": pictures, "cases": shown, "table": table, "facts": dict(facts)}
         tasks.append(Task("report", show, arguments, 10.0, log))
-    for case in shown if seg_nrrd else ():
+    stamps = {case.name: _stamp(case) for case in shown} if request.seg_nrrd else {}
+    for case in shown if request.seg_nrrd else ():
         path = output / "slicer" / f"{case.name}{SUFFIX}"
-        if not path.is_file() or path.stat().st_mtime_ns < case.after.stat().st_mtime_ns:
+        if not path.is_file() or known.get("slicer", {}).get(case.name) != stamps[case.name]:
             tasks.append(Task(case.name, show_in_slicer, {"after": case.after, "path": path, "table": table}, log=log))
     answers = [stop_if_full(answer, output) for answer in list(crew.run(tasks, "report"))]
     faults = [answer.fault for answer in answers if answer.fault]
     if not faults:
-        write_record(output / "shown.json", {"key": key})
+        write_record(output / "shown.json", {"key": key, "slicer": stamps})
     return faults
 
 
@@ -135,4 +134,4 @@ def show_in_slicer(after: Path, path: Path, table: StructureTable) -> None:
 
 def _stamp(case: ReportCase) -> list[Any]:
     stats = [path.stat() for path in (case.before, case.after)]
-    return [case.name, [(stat.st_size, stat.st_mtime_ns) for stat in stats], len(case.changes)]
+    return [case.name, [[stat.st_size, stat.st_mtime_ns] for stat in stats], len(case.changes)]

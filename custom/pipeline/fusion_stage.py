@@ -9,6 +9,7 @@ from typing import Any
 from ..engines.workflows import bundle_configs, run_bundle
 from .crew import Crew
 from .records import read_record, write_record
+from .request import Request
 from .stage1 import discard, verbatim
 from .task import Task, stop_if_full
 
@@ -20,11 +21,29 @@ def fuse(settings: Mapping[str, Any]) -> None:
     run_bundle(bundle_configs(BUNDLE, ["inference"]), "infer", **settings)
 
 
+def fusion_settings(output: Path, with_masks: bool) -> dict[str, Any]:
+    """Where the bundle finds what stage 1 has made, and writes what it makes of it."""
+    return {
+        "dataset_dir": verbatim(str(output / "cases.json")),
+        "masks_dir": verbatim(str(output / "stage1" / "masks")) if with_masks else "",
+        "output_dir": verbatim(str(output)),
+        "maps_dir": verbatim(str(output / "fused")),
+        "cpu_threads": 1,
+    }
+
+
+def stage2_settings(request: Request) -> dict[str, Any]:
+    """What the bundle is given besides where things lie."""
+    changes = {name: dict(fields) for name, fields in request.table_changes.items()}
+    given = {"label_table": request.label_table, "strict_components": request.strict_components}
+    return given | ({"table_changes": changes} if changes else {})
+
+
 def fuse_all(output: Path, structures: Sequence[str], cases: int, settings: Mapping[str, Any], crew: Crew) -> list[str]:
     """Fuse all cases of ``output/cases.json``; the faults of those that could not be, a line each.
 
     Args:
-        output: of the repair: ``repaired``, ``ledger`` and ``ledger.csv`` are written.
+        output: of the repair: ``fused``, ``ledger`` and ``ledger.csv`` are written.
         structures: whose masks of stage 1 are used; the others are taken from the label maps.
         cases: how many there are.
         settings: of the bundle, on top of where things lie.
@@ -37,13 +56,7 @@ def fuse_all(output: Path, structures: Sequence[str], cases: int, settings: Mapp
     for folder in masks.iterdir() if masks.is_dir() else ():
         if folder.name not in structures:  # of an earlier run: the fusion would take it for this one's
             discard(folder)
-    common = {
-        "dataset_dir": verbatim(str(output / "cases.json")),
-        "masks_dir": verbatim(str(masks)) if structures else "",
-        "output_dir": verbatim(str(output)),
-        "cpu_threads": 1,
-        **settings,
-    }
+    common = {**fusion_settings(output, bool(structures)), **settings}
     world = min(crew.workers, cases)
     log = output / "logs"
     tasks = [
@@ -68,7 +81,12 @@ def drop_outdated(output: Path, cases: Sequence[str]) -> None:
     for case in set(read_record(record).get("cases", ())) - set(cases):
         for folder, suffix in (
             ("repaired", ".nii.gz"),
+            ("fused", ".nii.gz"),
+            ("unified", ".nii.gz"),
             ("ledger", ".csv"),
+            ("unified_run/maps", ".nii.gz"),
+            ("unified_run/ledger", ".csv"),
+            ("unified_run/stamps", ".json"),
             ("stamps", ".json"),
             ("measures", ".json"),
             ("slicer", ".seg.nrrd"),

@@ -19,6 +19,9 @@ from .task import Task
 
 LOGGER = logging.getLogger(__name__)
 
+OWN = ("repaired", "fused", "unified", "stage1", "unified_run")
+"""Folders of a repair's output that hold label maps or masks."""
+
 FORMAT = 1
 AT_ONCE = 8
 """Files per task: what a kill costs of the checking."""
@@ -123,7 +126,7 @@ def _signature(labels_of: StructureTable) -> list[Any]:
 
 def refuse_own_outputs(intake: Intake, output: Path) -> None:
     """Refuse to repair what this very folder's repair has written: it would be overwritten while it is read."""
-    own = [(output / folder).resolve() for folder in ("repaired", "stage1")]
+    own = [(output / folder).resolve() for folder in OWN]
     for case in intake.cases:
         if any(folder in Path(case.path).resolve().parents for folder in own):
             found, wanted = "an output of an earlier repair into the same folder", "label maps from elsewhere"

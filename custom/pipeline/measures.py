@@ -13,16 +13,35 @@ from ..cohort.label_maps import read_label_map
 from ..engines.output import same_grid
 from ..errors import InputError
 from ..scoring.changes import RepairRow, repair_rows
+from ..scoring.scores import score_labels
 from .checking import CheckedCase
 from .crew import Crew
+from .finals import map_of
 from .records import digest, read_record, write_record
+from .request import FINALS, Request
 from .task import Task, stop_if_full
 
 
 def measure_case(
-    case: str, before: str, after: str, reference: str | None, label_table: StructureTable, record: Path, key: str
+    case: str,
+    before: str,
+    after: str,
+    reference: str | None,
+    stages: Mapping[str, str],
+    label_table: StructureTable,
+    record: Path,
+    key: str,
 ) -> list[dict[str, Any]]:
     """Measure one case, write its record and give its rows as plain values.
+
+    Args:
+        case: its name.
+        before, after, reference: its label maps; ``None``: there is no reference.
+        stages: its label maps of stage 2 and of stage 3, by the name of a row's columns; empty without a
+            reference.
+        label_table: of all of them.
+        record: where the rows are kept.
+        key: that tells them from those of other files.
 
     Raises:
         InputError: a label map is faulty, or the reference lies on another grid.
@@ -37,16 +56,17 @@ def measure_case(
             raise InputError(reference, f"a grid of {shape} or another place", f"the grid of {before}", remedy)
         truth = true.labels
     rows = [asdict(row) for row in repair_rows(case, old.labels, new.labels, old.spacing_mm, label_table, truth)]
+    for stage, path in stages.items():
+        assert truth is not None
+        found = new.labels if path == after else read_label_map(path, label_table).labels
+        for row, score in zip(rows, score_labels(case, found, truth, old.spacing_mm, label_table), strict=True):
+            row |= {f"dice_{stage}": score.dice, f"hd95_{stage}_mm": score.hd95_mm}
     write_record(record, {"key": key, "rows": rows})
     return rows
 
 
 def measure_all(
-    cases: Sequence[CheckedCase],
-    output: Path,
-    references: Mapping[str, Path],
-    label_table: StructureTable,
-    crew: Crew,
+    cases: Sequence[CheckedCase], request: Request, references: Mapping[str, Path], crew: Crew
 ) -> tuple[list[RepairRow], list[str]]:
     """Rows of all cases in their order, and the faults of those that could not be measured, a line each.
 
@@ -54,37 +74,37 @@ def measure_all(
 
     Args:
         cases: whose repaired label maps are measured.
-        output: of the repair.
+        request: of the repair.
         references: label maps of the truth by case, of as many as there are.
-        label_table: of all of them.
         crew: measures.
 
     Raises:
         InputError: a full disk.
     """
     done: dict[str, list[dict[str, Any]]] = {}
-    faulty = _measure(cases, output, references, label_table, crew, done)
+    faulty = _measure(cases, request, references, crew, done)
     again = [case for case, _ in faulty if case.name in references]
-    faulty += _measure(again, output, {}, label_table, crew, done)
+    faulty += _measure(again, request, {}, crew, done)
     rows = [RepairRow(**row) for case in cases if case.name in done for row in done[case.name]]
     return rows, [fault for _, fault in faulty]
 
 
 def _measure(
     cases: Sequence[CheckedCase],
-    output: Path,
+    request: Request,
     references: Mapping[str, Path],
-    label_table: StructureTable,
     crew: Crew,
     done: dict[str, list[dict[str, Any]]],
 ) -> list[tuple[CheckedCase, str]]:
     """Put the rows of the cases among those that are done; the cases that could not be measured, and why."""
     tasks = {}
+    output, table = request.output, request.table
     for case in cases:
-        after = output / "repaired" / f"{case.name}.nii.gz"
         reference = references.get(case.name)
+        stages = stages_of(request, case.name) if reference else {}
         record = output / "measures" / f"{case.name}.json"
-        key = digest(__version__, label_table.name, case.path, case.fingerprint, _stamp(after), _stamp(reference))
+        files = [*map(_stamp, (map_of(output, "repaired", case.name), reference, *stages.values()))]
+        key = digest(__version__, table.name, case.path, case.fingerprint, files)
         known = read_record(record)
         if known.get("key") == key:
             done[case.name] = known["rows"]
@@ -92,9 +112,10 @@ def _measure(
         arguments = {
             "case": case.name,
             "before": case.path,
-            "after": str(after),
+            "after": str(stages.get(request.final, map_of(output, "repaired", case.name))),
             "reference": None if reference is None else str(reference),
-            "label_table": label_table,
+            "stages": {stage: str(path) for stage, path in stages.items()},
+            "label_table": table,
             "record": record,
             "key": key,
         }
@@ -105,6 +126,13 @@ def _measure(
         if not stop_if_full(answer, output).fault:
             done[answer.name] = answer.result
     return [(case, answers[case.name].fault) for case in cases if case.name in answers and answers[case.name].fault]
+
+
+def stages_of(request: Request, case: str) -> dict[str, Path]:
+    """The label maps of stage 2 and of stage 3 of a case, by stage; empty unless there are both."""
+    paths = {stage: map_of(request.output, stage, case) for stage in FINALS}
+    both = not request.skip_unified and all(path.is_file() for path in paths.values())
+    return paths if both else {}
 
 
 def _stamp(path: Path | None) -> list[Any]:

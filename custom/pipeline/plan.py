@@ -10,12 +10,13 @@ from pathlib import Path
 
 from ..anatomy import StructureTable
 from ..errors import InputError
-from .calibration import expected_seconds, wall_seconds
+from .calibration import expected_seconds, heart_seconds, wall_seconds
 from .checking import CheckedCase
 from .intake import Intake
 from .presets import Preset, preset_named
 from .request import Request
 from .stage1 import Job, State, make_job, state_of
+from .unified_stage import HeartJob, make_heart_job
 
 MB = 1_000_000
 STATES: dict[State, str] = {
@@ -24,8 +25,17 @@ STATES: dict[State, str] = {
     "begun": "begun; goes on where it stopped",
     "new": "to be trained",
 }
+HEART_STATES: dict[State, str] = {
+    "done": "whole heart: up to date",
+    "trained": "whole heart: trained; its label maps are to be drawn",
+    "begun": "whole heart: begun; goes on where it stopped",
+    "new": "whole heart: to be trained on the fused label maps",
+}
 MASK_BYTES, MAP_BYTES = 0.05, 0.3
 """A voxel, compressed: of a mask or a probability; of a label map with its ledger, pictures and report."""
+BOX_BYTES = 6.0
+TAUGHT_BYTES = 40
+"""What stage 3 keeps of a case while it is trained: of each voxel, and of each point that the teachers are asked at."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,15 @@ class Plan:
 
     Attributes:
         intake: the cases, and the faults of those left out.
-        preset: how thorough stage 1 is.
+        preset: how thoroughly fields are trained.
         jobs: of stage 1, by structure, in the order of their work.
         states: how far each is already.
         left_alone: present structures that stage 1 does not touch.
         absent: structures of the table in none of the cases.
         seconds: expected of each job.
+        heart: of stage 3; ``None`` if it is left out or nothing is there to learn.
+        heart_state: how far it is; "done" if there is none.
+        heart_seconds: expected of it, once the others are done.
         workers: processes.
         device: where fields are trained.
         need_bytes, free_bytes: room on the disk of the output.
@@ -52,6 +65,9 @@ class Plan:
     left_alone: tuple[str, ...]
     absent: tuple[str, ...]
     seconds: Mapping[str, float]
+    heart: HeartJob | None
+    heart_state: State
+    heart_seconds: float
     workers: int
     device: str
     need_bytes: int
@@ -89,6 +105,17 @@ def need_bytes(jobs: Mapping[str, Job], states: Mapping[str, State], cases: Sequ
         staying += 4 * code * len(cases) + MASK_BYTES * voxels + MB
         passing.append(len(cases) * (2 * settings["resolution"] ** 3 + 12 * code))
     return int(staying + sum(sorted(passing, reverse=True)[:workers]))
+
+
+def heart_bytes(job: HeartJob | None, state: State, cases: Sequence[CheckedCase]) -> int:
+    """Room that stage 3 takes at most: boxes and what the teachers say while it is trained, checkpoints and label
+    maps."""
+    if job is None or state == "done":
+        return 0
+    settings, voxels = job.merged, sum(case.voxels for case in cases)
+    code = settings["latent_size"] * max(1, settings["code_side"]) ** 3
+    each = 16 * code + TAUGHT_BYTES * settings["teacher_pool"]
+    return int(each * len(cases) + (BOX_BYTES + 2 * MASK_BYTES) * voxels + 2 * MB)
 
 
 def check_room(plan: Plan, output: Path) -> None:
@@ -142,11 +169,21 @@ def format_plan(plan: Plan, output: Path) -> str:
         lines.append(f"{'' if plan.jobs else 'stage 1':<12}taken from the label maps: {', '.join(plan.left_alone)}")
     if plan.absent:
         lines.append(f"{'':<12}in no case: {', '.join(plan.absent)}")
-    lines.append("stage 2     fusion and rules, scores, report")
-    how = f"about {in_words(plan.wall_seconds)} for stage 1 with {plan.workers} workers on {plan.device}"
-    lines.append(f"time        {how}, by steps timed just now" if plan.wall_seconds else "time        stage 1 is done")
+    lines.append("stage 2     fusion and rules")
+    lines.append(f"stage 3     {HEART_STATES[plan.heart_state] if plan.heart else 'left out'}")
+    lines.append("then        scores, report")
+    lines.append(f"time        {_time(plan)}")
     lines.append(f"room        about {megabytes(plan.need_bytes)} of {megabytes(plan.free_bytes)} free in {output}")
     return "\n".join(lines)
+
+
+def _time(plan: Plan) -> str:
+    how = f"with {plan.workers} workers on {plan.device}"
+    parts = [f"about {in_words(plan.wall_seconds)} for stage 1 {how}" if plan.wall_seconds else "stage 1 is done"]
+    if plan.heart_seconds:
+        parts.append(f"about {in_words(plan.heart_seconds)} for stage 3{'' if plan.wall_seconds else f' {how}'}")
+    timed = plan.wall_seconds or plan.heart_seconds
+    return f"{', '.join(parts)}, by steps timed just now" if timed else "nothing is left to train"
 
 
 def make_plan(request: Request, intake: Intake) -> Plan:
@@ -161,6 +198,8 @@ def make_plan(request: Request, intake: Intake) -> Plan:
     seconds = expected_seconds(jobs, present, request.trained_on)
     ordered = {name: jobs[name] for name in sorted(names, key=lambda name: -seconds[name])}
     states = {name: state_of(job) for name, job in ordered.items()}
+    heart = make_heart_job(request, intake.cases, jobs)
+    heart_state: State = state_of(heart) if heart else "done"
     everywhere = intake.present(table)
     return Plan(
         intake=intake,
@@ -170,8 +209,12 @@ def make_plan(request: Request, intake: Intake) -> Plan:
         left_alone=tuple(name for name in everywhere if name not in jobs),
         absent=tuple(name for name in table.names if name not in everywhere),
         seconds=seconds,
+        heart=heart,
+        heart_state=heart_state,
+        heart_seconds=heart_seconds(heart, len(intake.cases), request.trained_on) if heart else 0.0,
         workers=request.trainers,
         device=request.trained_on,
-        need_bytes=need_bytes(ordered, states, intake.cases, request.trainers),
+        need_bytes=need_bytes(ordered, states, intake.cases, request.trainers)
+        + heart_bytes(heart, heart_state, intake.cases),
         free_bytes=free_bytes(request.output),
     )

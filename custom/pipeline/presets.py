@@ -1,10 +1,10 @@
-"""How thorough a repair is: which settings each structure's field is trained with."""
+"""How thorough a repair is: which settings each structure's field, and that of the whole heart, are trained with."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..engines.settings import is_expression
 from ..engines.workflows import bundle_configs
 from ..errors import InputError
 
-BUNDLE = "near_stage1"
+BUNDLE, HEART_BUNDLE = "near_stage1", "unified_implicit"
 VALIDATIONS = 4
 """In a shortened run. The last falls on the last epoch, when the learning rate is lowest and the field at its best."""
 
@@ -23,15 +23,16 @@ UNCLEANED = {"spare_fraction": 0.0, "reach_mm": 0.0, "bridge_mm": 0.0, "min_volu
 
 @dataclass(frozen=True)
 class Preset:
-    """How thorough stage 1 is.
+    """How thoroughly fields are trained.
 
     Attributes:
         name: as on the command line.
         about: one clause for the plan and for help.
         overlays: whether a structure's own settings lie over ``train.json``; if not, ``train.json`` stands alone.
-        share: of the settings' own epochs that is trained, above 0 and at most 1.
+        share: of the epochs of a structure's own settings that is trained, above 0 and at most 1.
         least_epochs: trained whatever the share says, if the settings have as many: a grid of codes that has learned
             for fewer has no vessel in it yet.
+        heart: settings of the whole heart's field to use instead of its bundle's own.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Preset:
     overlays: bool = True
     share: float = 1.0
     least_epochs: int = 0
+    heart: Mapping[str, Any] = field(default_factory=dict)
 
     def epochs(self, own: int) -> int:
         """How many are trained of the settings' own."""
@@ -48,7 +50,13 @@ class Preset:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("quick", "the structures' own settings, three quarters of their epochs: a first look", True, 0.75, 100),
+        Preset(
+            "quick",
+            "the structures' own settings, three quarters of their epochs: a first look",
+            share=0.75,
+            least_epochs=100,
+            heart={"max_epochs": 120, "val_interval": 40, "picture_interval": 120},
+        ),
         Preset("standard", "the structures' own settings, small fields that were measured to be best on a CPU"),
         Preset("full", "the published field with 323 features for every structure: for a GPU", overlays=False),
     )
@@ -96,7 +104,7 @@ def training_settings(preset: Preset, structure: Structure, changes: Mapping[str
         changes: settings to use instead of the preset's; a key that only inference has is left out.
     """
     own = read_settings(stage1_configs(preset, structure, "train"))
-    given = {key: value for key, value in changes.items() if key in own}
+    given = _known(changes, own)
     if preset.share < 1:
         interval = max(1, round(preset.epochs(own["max_epochs"]) / VALIDATIONS))
         milestones = [max(1, round(preset.share * epoch)) for epoch in own["bias_milestones"]]
@@ -112,7 +120,35 @@ def inference_settings(preset: Preset, structure: Structure, changes: Mapping[st
 
     Args: as in :func:`training_settings`; a key that only training has is left out.
     """
-    inference = json.loads(Path(bundle_configs(BUNDLE, ["inference"])[0]).read_text(encoding="utf-8"))
-    given = {key: value for key, value in changes.items() if key in inference}
+    given = _known(changes, read_settings(tuple(bundle_configs(BUNDLE, ["inference"]))))
     kept = {"save_probability": structure.thin}
     return {"structure": structure.name, "cpu_threads": 1, **UNCLEANED, **kept, **given}
+
+
+def heart_configs(*names: str) -> tuple[str, ...]:
+    """Paths of the configs of these names of the whole heart's bundle."""
+    return tuple(bundle_configs(HEART_BUNDLE, names))
+
+
+def heart_training_settings(preset: Preset, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given to the training of the whole heart's field on top of its config.
+
+    Args:
+        preset: whose settings of the whole heart are taken.
+        changes: settings to use instead; a key that only inference has is left out.
+    """
+    return {**preset.heart, **_known(changes, read_settings(heart_configs("train")))}
+
+
+def heart_inference_settings(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given to the drawing of whole hearts on top of its config; a key that only training has is left out."""
+    return {
+        "cpu_threads": 1,
+        "save_probability": False,
+        **_known(changes, read_settings(heart_configs("inference"))),
+    }
+
+
+def _known(changes: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the changes that a run has a setting for. Where it runs is one, though a config computes it."""
+    return {key: value for key, value in changes.items() if key in own or key == "device"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .. import __version__
 from ..cohort.cases import label_maps
@@ -15,17 +15,23 @@ from ..errors import InputError
 from ..scoring.changes import RepairRow, format_repairs, write_metrics
 from .checking import CheckedCase
 from .closing import close
+from .comparison import format_stages
 from .crew import Crew
-from .fusion_stage import drop_outdated, fuse_all
+from .finals import map_of, publish, write_changes
+from .fusion_stage import drop_outdated, fuse_all, stage2_settings
 from .intake import refuse_own_outputs, take_in
 from .lock import only_run_in
 from .measures import measure_all
 from .plan import Plan, check_room, format_plan, in_words, make_plan
-from .request import Request, check
+from .request import FINALS, Request, check
 from .stage1 import do_job
 from .task import Task, full_disk, is_full_disk, stop_if_full
+from .unified_stage import unify_all
 
 LOGGER = logging.getLogger(__name__)
+
+FINISHED = ("repaired", "fused", "unified")
+"""Folders of whole label maps that a repair writes."""
 
 
 @dataclass(frozen=True)
@@ -76,24 +82,50 @@ def _repair(request: Request, say: Callable[[str], None], begun: float) -> Outco
         say(format_plan(plan, output))
         check_room(plan, output)
         drop_outdated(output, plan.names)
-        if request.trainers == request.hands:
-            train_all(plan, crew)
-        else:
-            with Crew(request.trainers) as trainers:
-                train_all(plan, trainers)
-        faults = [*intake.faults]
-        faults += fuse_all(output, tuple(plan.jobs), len(intake.cases), stage2_settings(request), crew)
-        repaired = [case for case in intake.cases if (output / "repaired" / f"{case.name}.nii.gz").is_file()]
+        faults = [*intake.faults, *run_stages(request, plan, crew)]
+        repaired = [case for case in intake.cases if map_of(output, "repaired", case.name).is_file()]
         faults += unnamed(intake.cases, repaired, faults)
         if not repaired:
-            raise InputError("stage 2", f"no case repaired [{' | '.join(faults)}]", "at least one", "Mend the cause.")
-        rows, unmeasured = measure_all(repaired, output, references, request.table, crew)
-        faults += [*missing, *unmeasured]
-        write_metrics(output / "metrics.csv", rows)
-        faults += close(repaired, rows, output, request.table, facts_of(request, plan), request.seg_nrrd, crew)
+            raise InputError("repair", f"no case repaired [{' | '.join(faults)}]", "at least one", "Mend the cause.")
+        rows, told = conclude(request, plan, repaired, references, crew)
     seconds = time.monotonic() - begun
-    text = f"{format_repairs(rows)}\n{losses(rows)}\n{places(request)}\n{len(repaired)} cases in {in_words(seconds)}"
-    return Outcome(text, tuple(rows), tuple(faults), seconds)
+    tables = "\n".join(table for table in (format_repairs(rows), format_stages(rows)) if table)
+    text = f"{tables}\n{losses(rows)}\n{places(request)}\n{len(repaired)} cases in {in_words(seconds)}"
+    return Outcome(text, tuple(rows), tuple(faults + missing + told), seconds)
+
+
+def run_stages(request: Request, plan: Plan, crew: Crew) -> list[str]:
+    """Train, fuse and unify what is not up to date, and let ``OUTPUT/repaired`` hold the result; the faults of cases.
+
+    Raises:
+        InputError: a structure that could not be trained, or a full disk.
+    """
+    output, settings, names = request.output, stage2_settings(request), plan.names
+    with ExitStack() as stack:
+        apart = request.trainers != request.hands
+        trainers = stack.enter_context(Crew(request.trainers)) if apart else crew
+        train_all(plan, trainers)
+        faults = fuse_all(output, tuple(plan.jobs), len(names), settings, crew)
+        if request.final == "fused":  # before stage 3: whoever stops there has this
+            publish(output, names, request.final)
+        faults += unify_all(request, plan.intake.cases, plan.jobs, crew, trainers)
+    publish(output, names, request.final)
+    return faults
+
+
+def conclude(
+    request: Request, plan: Plan, repaired: Sequence[CheckedCase], references: Mapping[str, Path], crew: Crew
+) -> tuple[list[RepairRow], list[str]]:
+    """Measure the repaired cases and write all that shows them; their rows, and the faults.
+
+    Raises:
+        InputError: a full disk.
+    """
+    output = request.output
+    rows, faults = measure_all(repaired, request, references, crew)
+    write_metrics(output / "metrics.csv", rows)
+    write_changes(output, [case.name for case in repaired], request.final)
+    return rows, faults + close(repaired, rows, request, facts_of(request, plan), crew)
 
 
 def find_references(request: Request, names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
@@ -104,7 +136,7 @@ def find_references(request: Request, names: Sequence[str]) -> tuple[dict[str, P
     """
     if request.reference is None:
         return {}, []
-    if request.reference.resolve() == (request.output / "repaired").resolve():
+    if request.reference.resolve() in [(request.output / folder).resolve() for folder in FINISHED]:
         found_here, wanted = "the folder that is to be scored", "true label maps"
         raise InputError(request.reference, found_here, wanted, "Choose another --reference.")
     found = label_maps(request.reference)
@@ -139,9 +171,13 @@ def losses(rows: Sequence[RepairRow]) -> str:
     )
 
 
+FINAL_WORDS = {"fused": "the fused label maps of stage 2", "unified": "the unified label maps of stage 3"}
+
+
 def facts_of(request: Request, plan: Plan) -> dict[str, str]:
     """What was run, for the head of the report."""
     facts = {"preset": request.preset, "repaired by a field": ", ".join(sorted(plan.jobs)) or "nothing"}
+    facts["after"] = FINAL_WORDS[request.final]
     if plan.left_alone:
         facts["taken as they were"] = ", ".join(plan.left_alone)
     if request.reference:
@@ -152,8 +188,11 @@ def facts_of(request: Request, plan: Plan) -> dict[str, str]:
 def places(request: Request) -> str:
     """Where things lie, for the user."""
     output = request.output
-    lines = {
-        "repaired": output / "repaired",
+    lines: dict[str, object] = {"repaired": f"{output / 'repaired'}: {FINAL_WORDS[request.final]}"}
+    if not request.skip_unified:
+        other = next(stage for stage in FINALS if stage != request.final)
+        lines[other] = output / other
+    lines |= {
         "what changed": output / "ledger.csv",
         "measures": output / "metrics.csv",
         "report": output / "report" / "index.html",
@@ -188,10 +227,3 @@ def train_all(plan: Plan, crew: Crew) -> None:
         found = f"{len(failed)} structures that could not be trained [{' | '.join(answer.fault for answer in failed)}]"
         remedy = "Mend the cause, or leave them out by --structures; the others are done."
         raise InputError("stage 1", found, "a field of every structure", remedy)
-
-
-def stage2_settings(request: Request) -> dict[str, Any]:
-    """What the bundle of stage 2 is given besides where things lie."""
-    changes = {name: dict(fields) for name, fields in request.table_changes.items()}
-    given = {"label_table": request.label_table, "strict_components": request.strict_components}
-    return given | ({"table_changes": changes} if changes else {})

@@ -14,6 +14,10 @@ from ..anatomy import PUBLIC_CARDIAC_CT, StructureTable, adjusted
 from ..errors import InputError
 from .presets import preset_named
 
+FINALS = ("fused", "unified")
+FINAL = "fused"
+"""Whose label maps a repair ends with unless it is told."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -24,7 +28,7 @@ class Request:
         output: folder for everything that is written.
         reference: folder of true label maps of the same names, to score against; ``None``: there is none.
         structures: that stage 1 repairs; empty for all. The others are taken from the label maps.
-        preset: how thorough stage 1 is, a name in ``PRESETS``.
+        preset: how thoroughly fields are trained, a name in ``PRESETS``.
         device: where fields are trained, such as ``cpu`` or ``cuda``; empty for a GPU if there is one.
         workers: processes; 0 for as many as there are cores, and one for training on a GPU.
         strict_components: whether the numbers of pieces of the table are kept to the letter.
@@ -33,6 +37,9 @@ class Request:
         seg_nrrd: whether files for 3D Slicer are written.
         seed: of everything random.
         overrides: settings of stage 1 to use instead of the preset's.
+        skip_unified: whether stage 3, the field of the whole heart, is left out.
+        final: whose label maps become ``OUTPUT/repaired``, one of :data:`FINALS`.
+        unified_overrides: settings of stage 3 to use instead of the preset's.
     """
 
     labels: Path
@@ -48,6 +55,9 @@ class Request:
     seg_nrrd: bool = False
     seed: int = 0
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    skip_unified: bool = False
+    final: str = FINAL
+    unified_overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def table(self) -> StructureTable:
@@ -75,6 +85,10 @@ def check(request: Request) -> None:
         InputError: naming the flag.
     """
     preset_named(request.preset)
+    if request.final not in FINALS:
+        raise InputError("--final", repr(request.final), f"one of {', '.join(FINALS)}", "Choose one of them.")
+    if request.skip_unified and request.final == "unified":
+        raise InputError("--final", "unified beside --skip_unified", "one of the two", "Leave one of them out.")
     for name in request.structures:
         request.table[name]
     for structure in request.table:

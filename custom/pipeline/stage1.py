@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from .. import __version__
 from ..anatomy import Structure
@@ -23,6 +23,7 @@ State = Literal["done", "trained", "begun", "new"]
 WITHOUT_EFFECT = {
     "bundle_root", "dataset_dir", "output_dir", "masks_dir", "checkpoint", "label_table", "structure", "device",
     "num_workers", "picture_interval", "resume", "save_seconds", "rank", "world_size", "cpu_threads", "only_cases",
+    "teacher_dir", "maps_dir",
 }  # fmt: skip
 """Settings that change where and how fast a run works, and not what comes out."""
 
@@ -40,6 +41,7 @@ class Job:
         train_key: changes when anything does that the field depends on: the structure's voxels in any case, the list of
             cases, a setting, the version.
         mask_key: likewise of the masks.
+        calibrate_configs: of a run between the two that chooses thresholds; empty for none.
     """
 
     structure: str
@@ -51,6 +53,9 @@ class Job:
     infer_settings: dict[str, Any]
     train_key: str
     mask_key: str
+    calibrate_configs: tuple[str, ...] = ()
+    passing: ClassVar[tuple[str, ...]] = ("last.pt", "cubes")
+    """What an unfinished run alone has use for."""
 
     @property
     def run_dir(self) -> Path:
@@ -93,17 +98,23 @@ def make_job(
     train = where | training_settings(preset, structure, {**changes, **common})
     infer = where | inference_settings(preset, structure, {**changes, **common})
     voxels = [(case.name, case.shape, case.structures.get(structure.name)) for case in cases]
-    train_key = digest(__version__, structure.name, common["label_table"], voxels, _telling(train_configs, train))
-    mask_key = digest(train_key, _telling(infer_configs, infer))
+    train_key = digest(__version__, structure.name, common["label_table"], voxels, telling(train_configs, train))
+    mask_key = digest(train_key, telling(infer_configs, infer))
     names = tuple(case.name for case in cases)
     return Job(
         structure.name, output / "stage1", names, train_configs, train, infer_configs, infer, train_key, mask_key
     )
 
 
-def _telling(configs: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+def telling(configs: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run that what comes out depends on."""
     merged = {**read_settings(configs), **given}
     return {key: value for key, value in merged.items() if key not in WITHOUT_EFFECT}
+
+
+def run_training(job: Job) -> None:
+    """Train a field in this process; one that was begun goes on."""
+    run_bundle(job.train_configs, "training", **job.train_settings)
 
 
 def lacking(job: Job) -> list[str]:
@@ -145,32 +156,57 @@ def do_job(job: Job) -> float:
     Stopped at any moment and called again, it ends with the same files: what belongs to other cases or settings is
     deleted before the record says whose the folder is.
     """
+    begun = time.monotonic()
+    if state_of(job) == "done":
+        return 0.0
+    phase(0.0, 0.95)
+    train_field(job)
+    phase(0.95, 1.0)
+    infer(job, job.cases)
+    seconds = time.monotonic() - begun
+    finish(job, seconds)
+    return seconds
+
+
+def train_field(job: Job, train: Callable[[Job], None] = run_training) -> None:
+    """Train and calibrate a field that is not trained yet, and delete the masks that are out of date.
+
+    Args:
+        job: whose.
+        train: how.
+    """
     # It would recommend the overlay over which a preset lies.
     logging.getLogger("custom.engines.preflight").setLevel(logging.WARNING)
-    begun, state = time.monotonic(), state_of(job)
-    if state == "done":
-        return 0.0
+    state, trained = state_of(job), {"train_key": job.train_key, "trained": True}
     if state == "new":
         forget(job.run_dir)
         shutil.rmtree(job.masks_dir, ignore_errors=True)
         write_record(job.record, {"train_key": job.train_key})
     if state in ("new", "begun"):
-        phase(0.0, 0.95)
-        run_bundle(job.train_configs, "training", **job.train_settings)
-        write_record(job.record, {"train_key": job.train_key, "trained": True})
+        train(job)
+        if job.calibrate_configs:
+            threads = job.train_settings["cpu_threads"]
+            run_bundle(job.calibrate_configs, "calibrate", **{**job.infer_settings, "cpu_threads": threads})
+        write_record(job.record, trained)
     if read_record(job.record).get("mask_key") != job.mask_key:
         shutil.rmtree(job.masks_dir, ignore_errors=True)
-        write_record(job.record, {"train_key": job.train_key, "trained": True, "mask_key": job.mask_key})
-    phase(0.95, 1.0)
-    missing = lacking(job)
+        write_record(job.record, {**trained, "mask_key": job.mask_key})
+
+
+def infer(job: Job, cases: Sequence[str]) -> None:
+    """Write the masks of some of the cases, as far as they are not there."""
+    missing = [case for case in lacking(job) if case in cases]
     if missing:
         run_bundle(job.infer_configs, "infer", **job.infer_settings, only_cases=verbatim(missing))
-    seconds = time.monotonic() - begun
+
+
+def finish(job: Job, seconds: float) -> None:
+    """Note that a job is done, once its masks are all there, and delete what is large and of use to an unfinished run
+    alone."""
     done = {"train_key": job.train_key, "trained": True, "mask_key": job.mask_key, "seconds": round(seconds, 1)}
     write_record(job.record, done)
-    for rest in ("last.pt", "cubes"):  # large, and of use to an unfinished run alone
+    for rest in job.passing:
         discard(job.run_dir / rest)
-    return seconds
 
 
 def forget(run_dir: Path) -> None:

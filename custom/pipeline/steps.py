@@ -11,39 +11,40 @@ import json
 import logging
 import math
 import os
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..consistency.ledger import merge_ledgers
-from ..engines.workflows import bundle_configs, run_bundle
 from ..errors import InputError
-from ..scoring.changes import format_repairs, write_metrics
+from ..scoring.changes import format_repairs
 from .blueprint import Blueprint, batches_of, read_blueprint, request_of, write_blueprint
-from .closing import close
+from .comparison import format_stages
 from .crew import Crew
-from .fusion_stage import drop_outdated, fuse
+from .finals import map_of, publish
+from .fusion_stage import drop_outdated, fuse, fusion_settings, stage2_settings
 from .intake import refuse_own_outputs, take_in
 from .lock import only_run_in
-from .measures import measure_all
 from .plan import check_room
-from .presets import BUNDLE
 from .records import read_record, write_record
-from .repair import facts_of, find_references, stage2_settings
-from .request import Request, check
-from .stage1 import Job, discard, forget, lacking, state_of, verbatim
+from .repair import conclude, find_references
+from .request import check
+from .stage1 import Job, discard, finish, infer, run_training, train_field, verbatim
+from .unified_stage import begin, leave_out, settle
 
 LOGGER = logging.getLogger(__name__)
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
 """``torchrun`` of this very environment, whatever the PATH says."""
+
+NOTING = ("fuse", "draw")
+"""The kinds of jobs that note the faults of cases in their marks."""
 
 TOGETHER = "torchrun.json"
 """Settings of a training by several processes, beside its checkpoints while it runs."""
@@ -94,46 +95,42 @@ def train(blueprint: Blueprint, structure: str, device: str, processes: int) -> 
     Raises:
         InputError: no such device here, or too few of them; or what the bundle refuses.
     """
+    blueprint = checked(blueprint, device, processes)
+    job, begun = blueprint.job(structure), time.monotonic()
+    train_field(job, partial(train_by, processes=processes, device=device))
+    # Whether the masks are there is looked at besides: with them this is the record of what is done.
+    finish(job, read_record(job.record).get("seconds") or time.monotonic() - begun)
+    discard(job.run_dir / TOGETHER)
+
+
+def checked(blueprint: Blueprint, device: str, processes: int) -> Blueprint:
+    """The blueprint of a training job: its request's device is that of the job.
+
+    Raises:
+        InputError: no such device here, or too few of them.
+    """
     request = replace(blueprint.request, device=device)
-    blueprint = replace(blueprint, request=request)
     if processes == 1:
         check(request)
     elif device != "cpu" and torch.cuda.device_count() < processes:
         found = f"{torch.cuda.device_count()} GPUs"
         raise InputError("processes", found, f"{processes}, one for each", "Ask for fewer, or for device=cpu.")
-    job, begun = blueprint.job(structure), time.monotonic()
-    state = state_of(job)
-    if state == "new":
-        forget(job.run_dir)
-        shutil.rmtree(job.masks_dir, ignore_errors=True)
-        write_record(job.record, {"train_key": job.train_key})
-    if state in ("new", "begun"):
-        if processes > 1:
-            train_together(job, processes, device)
-        else:
-            run_bundle(job.train_configs, "training", **job.train_settings)
-    record = read_record(job.record)
-    if record.get("mask_key") != job.mask_key:
-        shutil.rmtree(job.masks_dir, ignore_errors=True)
-    seconds = record.get("seconds") or round(time.monotonic() - begun, 1)
-    # Whether the masks are there is looked at besides: with them this is the record of what is done.
-    done = {"train_key": job.train_key, "trained": True, "mask_key": job.mask_key, "seconds": seconds}
-    write_record(job.record, done)
-    for rest in ("last.pt", "cubes", TOGETHER):
-        discard(job.run_dir / rest)
+    return replace(blueprint, request=request)
 
 
-def train_together(job: Job, processes: int, device: str) -> None:
-    """Train by torchrun, the batch shared out: the processes learn from it what one would.
+def train_by(job: Job, processes: int, device: str) -> None:
+    """Train in this process, or in several by torchrun, the batch shared out: they learn from it what one would.
 
     Raises:
         InputError: the training failed; it has said why.
     """
-    settings = job.run_dir / TOGETHER
+    if processes == 1:
+        run_training(job)
+        return
+    settings, config = job.run_dir / TOGETHER, Path(job.train_configs[0])
     batch = math.ceil(job.merged["batch_size"] / processes)
-    root = Path(bundle_configs(BUNDLE, ["train"])[0]).parents[1]
-    write_record(settings, {**job.train_settings, "batch_size": batch, "bundle_root": str(root)})
-    configs = [*job.train_configs, str(settings), *bundle_configs(BUNDLE, ["multi_gpu_train"])]
+    write_record(settings, {**job.train_settings, "batch_size": batch, "bundle_root": str(config.parents[1])})
+    configs = [*job.train_configs, str(settings), str(config.with_name("multi_gpu_train.json"))]
     command = [*TORCHRUN, f"--nproc_per_node={processes}", "-m", "monai.bundle", "run", "training"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     if device == "cpu":
@@ -144,28 +141,63 @@ def train_together(job: Job, processes: int, device: str) -> None:
         raise InputError(job.structure, found, "a trained field", "See what they have said before.")
 
 
-def infer(blueprint: Blueprint, structure: str, batch: str) -> None:
+def infer_batch(blueprint: Blueprint, structure: str, batch: str) -> None:
     """Write one structure's masks of a batch of cases."""
-    job = blueprint.job(structure)
-    missing = [case for case in lacking(job) if case in blueprint.batches[batch]]
-    if missing:
-        run_bundle(job.infer_configs, "infer", **job.infer_settings, only_cases=verbatim(missing))
+    infer(blueprint.job(structure), blueprint.batches[batch])
 
 
 def fuse_batch(blueprint: Blueprint, batch: str, mark: Path) -> None:
     """Make one heart of each case of a batch; what is wrong with a case is said and noted, the others are done."""
-    request, masks = blueprint.request, blueprint.request.output / "stage1" / "masks"
+    request = blueprint.request
     settings = {
-        "dataset_dir": verbatim(str(request.output / "cases.json")),
-        "masks_dir": verbatim(str(masks)) if blueprint.structures else "",
-        "output_dir": verbatim(str(request.output)),
-        "cpu_threads": 1,
+        **fusion_settings(request.output, bool(blueprint.structures)),
         "only_cases": verbatim(blueprint.batches[batch]),
         **stage2_settings(request),
     }
+    _note_faults(mark, partial(fuse, settings))
+
+
+def unify(blueprint: Blueprint, device: str, processes: int, threads: int) -> None:
+    """Train the whole heart's field on the fused label maps, as :func:`train` does a structure's.
+
+    Args:
+        blueprint: of the repair.
+        device: where, ``cpu`` or ``cuda``.
+        processes: how many, each with a GPU of its own on ``cuda``.
+        threads: of each.
+
+    Raises:
+        InputError: as :func:`train`; or no case is fused.
+    """
+    blueprint = checked(blueprint, device, processes)
+    blueprint = replace(blueprint, request=replace(blueprint.request, workers=threads))
+    job, begun = blueprint.heart(blueprint.fused), time.monotonic()
+    if job is None:
+        raise InputError("stage 3", "no fused label map that holds anything", "at least one", "See what stage 2 says.")
+    begin(job)
+    train_field(job, partial(train_by, processes=processes, device=device))
+    finish(job, read_record(job.record).get("seconds") or time.monotonic() - begun)
+    discard(job.run_dir / TOGETHER)
+
+
+def draw_batch(blueprint: Blueprint, batch: str, mark: Path) -> None:
+    """Draw a batch of cases from the whole heart's field, and let the rules have their say; faults are noted."""
+    job = blueprint.heart(blueprint.fused)
+    cases = [case for case in blueprint.batches[batch] if job is not None and case in job.cases]
+
+    def draw() -> None:
+        if job is not None and cases:
+            infer(job, cases)
+            settle(job, cases, stage2_settings(blueprint.request))
+
+    _note_faults(mark, draw)
+
+
+def _note_faults(mark: Path, call: Callable[[], None]) -> None:
+    """Do it, and note in a mark what was wrong; the verdict fails of it, and not this job."""
     faults = []
     try:
-        fuse(settings)
+        call()
     except InputError as error:
         LOGGER.error("%s", error)
         faults = [str(error)]
@@ -177,28 +209,27 @@ def report(blueprint: Blueprint, marks: Path, path: Path, workers: int) -> None:
 
     Args:
         blueprint: of the repair.
-        marks: what :func:`fuse_batch` has noted of each batch.
-        path: where the faults of stage 2 and of this step are noted.
+        marks: folder of what :func:`fuse_batch` and :func:`draw_batch` have noted of each batch.
+        path: where the faults of stages 2 and 3 and of this step are noted.
         workers: processes.
 
     Raises:
         InputError: no case was repaired.
     """
-    request: Request = blueprint.request
-    output, whole = request.output, blueprint.plan
-    faults = [fault for batch in blueprint.batches for fault in read_record(marks / batch).get("faults", ())]
-    repaired = [case for case in blueprint.cases if (output / "repaired" / f"{case.name}.nii.gz").is_file()]
+    request, whole = blueprint.request, blueprint.plan
+    noted = [read_record(marks / kind / batch) for kind in NOTING for batch in blueprint.batches]
+    faults = [fault for mark in noted for fault in mark.get("faults", ())]
+    if blueprint.heart() is None:
+        leave_out(request, blueprint.cases, whole.jobs)
+    publish(request.output, whole.names, request.final)
+    repaired = [case for case in blueprint.cases if map_of(request.output, "repaired", case.name).is_file()]
     if not repaired:
-        raise InputError("stage 2", f"no case repaired [{' | '.join(faults)}]", "at least one", "Mend the cause.")
+        raise InputError("repair", f"no case repaired [{' | '.join(faults)}]", "at least one", "Mend the cause.")
     references, missing = find_references(request, whole.names)
     with Crew(workers) as crew:
-        rows, unmeasured = measure_all(repaired, output, references, request.table, crew)
-        write_metrics(output / "metrics.csv", rows)
-        merge_ledgers(output / "ledger", output / "ledger.csv", [case.name for case in repaired])
-        faults += [*missing, *unmeasured]
-        faults += close(repaired, rows, output, request.table, facts_of(request, whole), request.seg_nrrd, crew)
-    LOGGER.info("measures\n%s", format_repairs(rows))
-    write_record(path, {"faults": faults})
+        rows, told = conclude(request, whole, repaired, references, crew)
+    LOGGER.info("measures\n%s\n%s", format_repairs(rows), format_stages(rows))
+    write_record(path, {"faults": [*faults, *missing, *told]})
 
 
 def judge(path: Path, marks: Path) -> None:
@@ -210,7 +241,7 @@ def judge(path: Path, marks: Path) -> None:
     faults = read_record(path).get("faults", [])
     if not faults:
         return
-    for mark in [path, *marks.iterdir()]:
+    for mark in [path, *(mark for kind in NOTING for mark in (marks / kind).glob("*"))]:
         if read_record(mark).get("faults"):
             discard(mark)
     raise InputError("repair", f"{len(faults)} faults [{' | '.join(faults)}]", "none", "Mend them; the rest is done.")
@@ -229,8 +260,10 @@ def _whole(text: str) -> int:
 STEPS: dict[str, tuple[Callable[..., None], tuple[Callable[[str], Any], ...]]] = {
     "plan": (plan, (Path, json.loads, _whole, _whole)),
     "train": (train, (_blueprint, str, str, _whole)),
-    "infer": (infer, (_blueprint, str, str)),
+    "infer": (infer_batch, (_blueprint, str, str)),
     "fuse": (fuse_batch, (_blueprint, str, Path)),
+    "unify": (unify, (_blueprint, str, _whole, _whole)),
+    "draw": (draw_batch, (_blueprint, str, Path)),
     "report": (report, (_blueprint, Path, Path, _whole)),
     "judge": (judge, (Path, Path)),
 }

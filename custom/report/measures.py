@@ -34,6 +34,8 @@ class Measure:
 
 KNOWN: dict[str, Measure] = {
     "dice": Measure("Dice", 3, 1, about="Overlap with the reference, 0 to 1."),
+    "dice_fused": Measure("fused Dice", 3, 1, about="Of stage 2: one heart from the fields of single structures."),
+    "dice_unified": Measure("unified Dice", 3, 1, about="Of stage 3: drawn from the field of whole hearts."),
     "hd95_mm": Measure("HD95, mm", 2, -1, about="The distance to the reference that 95 % of the surface keeps."),
     "assd_mm": Measure("ASSD, mm", 2, -1, about="Mean distance between the surface and the reference's."),
     "surface_dice": Measure("surface Dice", 3, 1, about="Share of the surface within the tolerance."),

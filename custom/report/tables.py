@@ -9,6 +9,7 @@ from ..anatomy import Structure, StructureTable
 from ..consistency.ledger import Addition, Change, Removal
 from .case import Difference, ReportCase, mean_of
 from .measures import (
+    KNOWN,
     MISSING,
     SIDES,
     Column,
@@ -20,6 +21,9 @@ from .measures import (
     wanted_pieces,
     written,
 )
+
+STAGES = ("dice_fused", "dice_unified")
+"""The measures that set the stages of a repair beside each other; one of them is after."""
 
 
 def number(value: float | int | None, digits: int = 2, factor: float = 1.0, mark: str = "") -> str:
@@ -148,6 +152,7 @@ def cases_table(
 ) -> str:
     """A row per case in the order given; the first ``detailed`` link to their section."""
     scored = any(case.lowest_dice for case in cases)
+    staged = [stage for stage in STAGES if any(case.mean(stage) is not None for case in cases)]
     counted = any(column.stem == "components" for column in columns_of(cases))
     head = [heading("case"), heading("changed, mm³", "Voxels whose label differs.", "num")]
     head += [heading("changed, %", "Of the volume labelled before.", "num")]
@@ -159,6 +164,7 @@ def cases_table(
     ]
     if scored:
         head += [heading("mean Dice before", "", "num"), heading("mean Dice after", "", "num")]
+        head += [heading(f"mean {KNOWN[stage].title}", KNOWN[stage].about, "num") for stage in staged]
         head += [heading("lowest Dice", "After, of all structures.", "num"), heading("of")]
     if counted:
         head += [heading("pieces right", "Structures with the expected number of pieces, after.", "num")]
@@ -169,15 +175,16 @@ def cases_table(
         cells = [f"<th scope='row'>{link}</th>", number(found.changed_mm3, 0), number(found.changed_share, 1, 100.0)]
         cells += [number(value, 0) for value in (found.removed_mm3, found.added_mm3, found.renamed_mm3)]
         cells += [number(count_of(case.changes, kind), 0) for kind in (Removal, Addition)]
-        cells += _scored_cells(case) if scored else []
+        cells += _scored_cells(case, staged) if scored else []
         cells += [_share(all_pieces_right([case], table, "after"))] if counted else []
         rows.append("".join(cells))
     return _framed("cases", f"<tr>{''.join(head)}</tr>", rows)
 
 
-def _scored_cells(case: ReportCase) -> list[str]:
+def _scored_cells(case: ReportCase, staged: Sequence[str]) -> list[str]:
     before, after, lowest = case.mean("dice_before"), case.mean("dice_after"), case.lowest_dice
     cells = [number(before, 3), number(after, 3, 1.0, verdict(Column("dice", SIDES).measure, before, after))]
+    cells += [number(case.mean(stage), 3) for stage in staged]
     return [*cells, number(lowest[0] if lowest else None, 3), text(lowest[1] if lowest else MISSING)]
 
 

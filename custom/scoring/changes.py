@@ -36,6 +36,7 @@ class RepairRow:
         volume_reference_mm3, components_reference: of the reference.
         reference_share_before, reference_share_after: share of the reference's volume that is labelled so.
         dice_before ... surface_dice_after: of before and of after against the reference, by ``score_mask``.
+        dice_fused ... hd95_unified_mm: the same of the label maps of stage 2 and of stage 3; one of them is after.
     """
 
     case: str
@@ -73,6 +74,10 @@ class RepairRow:
     assd_after_mm: float | None = None
     surface_dice_before: float | None = None
     surface_dice_after: float | None = None
+    dice_fused: float | None = None
+    dice_unified: float | None = None
+    hd95_fused_mm: float | None = None
+    hd95_unified_mm: float | None = None
 
     @property
     def absent(self) -> bool:

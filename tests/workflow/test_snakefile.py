@@ -39,6 +39,24 @@ TINY: dict[str, Any] = {
 }
 """A field that is trained within a second or two."""
 
+TINY_HEART: dict[str, Any] = {
+    "max_epochs": 4,
+    "val_interval": 2,
+    "code_side": 4,
+    "latent_size": 4,
+    "trunk_channels": [8],
+    "mlp_widths": [16, 16, 16, 16],
+    "points_per_structure": 64,
+    "band_points": 128,
+    "background_points": 128,
+    "val_points": 128,
+    "teacher_points": 64,
+    "teacher_pool": 512,
+    "batch_size": 4,
+    "cpu_threads": 1,
+}
+"""And one of whole hearts, on one thread: on several, sums are added up in another order."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def snakemake_is_there() -> None:
@@ -102,6 +120,7 @@ def new_flow(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Flow]:
         folder = tmp_path_factory.mktemp("flow")
         shutil.copytree(hearts, folder, dirs_exist_ok=True, copy_function=shutil.copy2)
         common = {"structures": "LA,Aorta", "preset": "quick", "cases_per_job": 2, "overrides": TINY}
+        common["unified_overrides"] = TINY_HEART
         return Flow(folder, common | settings)
 
     return make
@@ -120,20 +139,29 @@ def test_a_dry_run_lists_a_job_per_structure_and_per_batch_of_cases(planned: Flo
     told = planned("-n")
     assert told.returncode == 0, told.stderr[-3000:]
     once = {"all": 1, "refuse": 1, "report": 1, "verdict": 1}
-    assert counts(told.stdout + told.stderr) == {**once, "train": 2, "infer": 4, "fuse": 2, "total": 12}
+    assert counts(told.stdout + told.stderr) == {
+        **once, "train": 2, "infer": 4, "fuse": 2, "unify": 1, "draw": 2, "total": 15
+    }  # fmt: skip
 
 
 def test_training_jobs_alone_ask_for_gpus_one_per_process(planned: Flow) -> None:
     told = planned("-n", "--resources", "gpu=8", device="cuda", processes=3)
     asked = asking(told.stdout + told.stderr, "gpu")
-    assert asked == {"train": {"3"}}
-    assert counts(told.stdout + told.stderr)["total"] == 12
+    assert asked == {"train": {"3"}, "unify": {"3"}}
+    assert counts(told.stdout + told.stderr)["total"] == 15
+
+
+def test_without_stage_3_there_is_no_job_of_it(new_flow: Callable[..., Flow]) -> None:
+    flow = new_flow(skip_unified=True)
+    assert flow("planned").returncode == 0
+    told = flow("-n")
+    assert not {"unify", "draw"} & set(counts(told.stdout + told.stderr))
 
 
 def test_every_job_that_a_cluster_runs_says_what_memory_and_time_it_takes(planned: Flow) -> None:
     told = planned("-n", limits={"train": {"mem_mb": 4321}})
     memory, minutes = (asking(told.stdout + told.stderr, resource) for resource in ("mem_mb", "runtime"))
-    assert set(memory) == set(minutes) == {"train", "infer", "fuse", "report"}
+    assert set(memory) == set(minutes) == {"train", "infer", "fuse", "unify", "draw", "report"}
     assert memory["train"] == {"4321"}
 
 
@@ -168,19 +196,22 @@ def test_the_workflow_writes_what_repair_writes_and_a_faulty_map_stops_its_own_j
         device="cpu",
         workers=2,
         overrides=TINY,
+        unified_overrides=TINY_HEART,
     )
     assert len(run_repair(request).faults) == 1
     patterns = ("repaired/*", "ledger/*", "ledger.csv", "metrics.csv", "stage1/*/best.pt", "stage1/masks/**/*.nii.gz")
+    patterns += ("fused/*", "unified/*", "unified_run/heart/best.pt", "unified_run/ledger.csv")
     names = [str(path.relative_to(plain)) for pattern in patterns for path in sorted(plain.glob(pattern))]
-    assert len(names) == 3 + 3 + 1 + 1 + 2 + 6
+    assert len(names) == 3 + 3 + 1 + 1 + 2 + 6 + 3 + 3 + 1 + 1
     assert [name for name in names if (flow.output / name).read_bytes() != (plain / name).read_bytes()] == []
     assert "<html" in (flow.output / "report" / "index.html").read_text(encoding="utf-8")[:500]
     left = flow("-n")
     assert counts(left.stdout + left.stderr) == {"all": 1, "refuse": 1, "total": 2}
-    stamps = {path: path.stat().st_mtime_ns for path in (flow.output / "stage1").rglob("*") if path.is_file()}
+    kept = [path for folder in ("stage1", "unified") for path in (flow.output / folder).rglob("*")]
+    stamps = {path: path.stat().st_mtime_ns for path in kept if path.is_file()}
     again: list[str] = []
     run_repair(Request(**{**vars(request), "output": flow.output}), again.append)
-    assert again[0].count("up to date") == 2
+    assert again[0].count("up to date") == 3
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 

@@ -11,12 +11,24 @@ import pytest
 from custom.anatomy import PUBLIC_CARDIAC_CT
 from custom.errors import InputError
 from custom.pipeline import plan as planning
-from custom.pipeline.calibration import step_seconds, wall_seconds
+from custom.pipeline.calibration import heart_seconds, step_seconds, wall_seconds
 from custom.pipeline.checking import CheckedCase
 from custom.pipeline.intake import Intake
-from custom.pipeline.plan import Plan, check_room, chosen, format_plan, grids, in_words, make_plan, need_bytes
+from custom.pipeline.plan import (
+    Plan,
+    check_room,
+    chosen,
+    format_plan,
+    grids,
+    heart_bytes,
+    in_words,
+    make_plan,
+    need_bytes,
+)
 from custom.pipeline.request import Request
 from custom.pipeline.stage1 import write_record
+
+from .conftest import TINY_HEART
 
 
 def case(name: str, structures: tuple[str, ...], shape: tuple[int, int, int] = (5, 7, 11)) -> CheckedCase:
@@ -28,7 +40,8 @@ INTAKE = Intake((case("a", ("LA", "Coronary")), case("b", ("LA", "RV"))), ("c.ni
 
 @pytest.fixture
 def request_of(tmp_path: Path, tiny: dict[str, Any]) -> Request:
-    return Request(labels=tmp_path, output=tmp_path, workers=2, device="cpu", overrides=tiny)
+    given: dict[str, Any] = {"overrides": tiny, "unified_overrides": TINY_HEART}
+    return Request(labels=tmp_path, output=tmp_path, workers=2, device="cpu", **given)
 
 
 def test_structures_asked_for_are_those_that_a_case_holds() -> None:
@@ -41,6 +54,7 @@ def test_structures_asked_for_are_those_that_a_case_holds() -> None:
 def test_the_plan_says_all_that_will_happen(request_of: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {"LA": 30.0, "Coronary": 100.0, "RV": 40.0}
     monkeypatch.setattr(planning, "expected_seconds", lambda jobs, present, device: expected)
+    monkeypatch.setattr(planning, "heart_seconds", lambda job, cases, device: 300.0)
     plan = make_plan(request_of, INTAKE)
     assert list(plan.jobs) == ["Coronary", "RV", "LA"]
     text = format_plan(plan, request_of.output)
@@ -51,7 +65,8 @@ def test_the_plan_says_all_that_will_happen(request_of: Request, monkeypatch: py
         "stage 1     Coronary: to be trained, in 1 of 2 cases",
         "            LA: to be trained\n",
         "            in no case: Myocardium, LV, RA, Aorta, PA, LAA, PV",
-        "time        about 2 min for stage 1 with 2 workers on cpu",
+        "stage 3     whole heart: to be trained on the fused label maps\n",
+        "time        about 2 min for stage 1 with 2 workers on cpu, about 5 min for stage 3, by steps timed just now",
     ):
         assert line in text
     assert "taken from the label maps" not in text
@@ -70,7 +85,10 @@ def test_what_is_left_alone_and_what_is_begun_is_said(request_of: Request) -> No
 def test_a_data_set_without_structures_has_a_plan_too(request_of: Request) -> None:
     plan = make_plan(request_of, Intake((case("a", ()),), ()))
     assert (plan.jobs, plan.wall_seconds) == ({}, 0.0)
-    assert "time        stage 1 is done" in format_plan(plan, request_of.output)
+    assert (plan.heart, plan.heart_seconds) == (None, 0.0)
+    text = format_plan(plan, request_of.output)
+    assert "stage 3     left out" in text
+    assert "time        nothing is left to train" in text
 
 
 def test_a_disk_too_small_is_refused_with_both_sizes(request_of: Request) -> None:
@@ -93,6 +111,23 @@ def test_room_is_needed_for_what_is_not_done_and_for_as_many_cubes_as_workers(re
     one, two = (need_bytes(jobs, new, cases, workers) for workers in (1, 2))  # type: ignore[arg-type]
     assert two - one == cube + 2 * 12 * code
     assert one == int(0.3 * voxels + 1e6 + 3 * (2 * 4 * code + 0.05 * voxels + 1e6) + cube + 2 * 12 * code)
+
+
+def test_stage_3_needs_room_for_its_codes_its_boxes_and_what_its_teachers_say(request_of: Request) -> None:
+    plan = make_plan(request_of, INTAKE)
+    code, voxels, pool = 4 * 4**3, 2 * 385, 256
+    assert heart_bytes(plan.heart, "new", INTAKE.cases) == int(2 * (16 * code + 40 * pool) + 6.1 * voxels + 2e6)
+    assert heart_bytes(plan.heart, "done", INTAKE.cases) == heart_bytes(None, "done", INTAKE.cases) == 0
+    without = make_plan(replace(request_of, skip_unified=True), INTAKE)
+    assert plan.need_bytes - without.need_bytes == heart_bytes(plan.heart, "new", INTAKE.cases)
+
+
+def test_stage_3_takes_longer_the_more_points_it_asks(request_of: Request) -> None:
+    job = make_plan(request_of, INTAKE).heart
+    assert job is not None
+    other = {**job.train_settings, "points_per_structure": 4096, "max_epochs": 20}
+    longer = replace(job, train_settings=other)
+    assert 0 < heart_seconds(job, 2, "cpu") < heart_seconds(longer, 2, "cpu")
 
 
 def test_the_last_of_several_workers_ends_the_wait() -> None:

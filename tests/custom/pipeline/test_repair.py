@@ -251,7 +251,7 @@ def test_a_case_that_its_process_took_along_is_named(
 ) -> None:
     request, _, _ = done
     shutil.copytree(request.output, tmp_path / "out")
-    (tmp_path / "out" / "repaired" / "phantom_001.nii.gz").unlink()
+    (tmp_path / "out" / "fused" / "phantom_001.nii.gz").unlink()
 
     def dies(settings: Any) -> None:
         raise MemoryError("short of it")

@@ -17,12 +17,15 @@ from custom.pipeline.blueprint import Blueprint, read_blueprint
 from custom.pipeline.records import read_record, write_record
 from custom.pipeline.stage1 import state_of
 
+from .conftest import TINY_HEART
+
 
 @pytest.fixture
 def planned(hearts: Path, tiny: dict[str, Any], tmp_path: Path) -> Blueprint:
     """Two phantoms, and the left atrium to be trained."""
     path = tmp_path / "out" / "workflow" / "run" / "plan.json"
     asked = {"labels": str(hearts / "labels"), "output": str(tmp_path / "out"), "structures": "LA", "overrides": tiny}
+    asked |= {"unified_overrides": TINY_HEART}
     steps.plan(path, asked, 1, 1)
     return read_blueprint(path)
 
@@ -56,7 +59,7 @@ def test_training_and_batches_of_masks_together_are_a_finished_job_of_stage_1(pl
     steps.train(planned, "LA", "cpu", 1)
     for batch in ("0000", "0001"):
         states.append(state_of(planned.job("LA")))
-        steps.infer(planned, "LA", batch)
+        steps.infer_batch(planned, "LA", batch)
     assert [*states, state_of(planned.job("LA"))] == ["new", "trained", "trained", "done"]
     run_dir = planned.job("LA").run_dir
     assert sorted(path.name for path in run_dir.iterdir()) == ["best.pt", "run.json", "tensorboard"]
@@ -101,7 +104,7 @@ def test_a_fault_in_fusion_is_noted_and_fails_the_verdict_once(
     write_record(marks / "0000", {"faults": []})
     write_record(tmp_path / "report", {"faults": [fault]})
     with pytest.raises(InputError, match="a hole in the disk"):
-        steps.judge(tmp_path / "report", marks)
+        steps.judge(tmp_path / "report", tmp_path)
     assert [path.name for path in marks.iterdir()] == ["0000"]
     assert not (tmp_path / "report").exists()
 
@@ -109,14 +112,14 @@ def test_a_fault_in_fusion_is_noted_and_fails_the_verdict_once(
 def test_the_verdict_on_a_run_without_faults_is_silence(tmp_path: Path) -> None:
     write_record(tmp_path / "report", {"faults": []})
     (tmp_path / "fuse").mkdir()
-    steps.judge(tmp_path / "report", tmp_path / "fuse")
+    steps.judge(tmp_path / "report", tmp_path)
     assert (tmp_path / "report").is_file()
 
 
 def test_a_report_without_a_single_repaired_case_is_refused(planned: Blueprint, tmp_path: Path) -> None:
     write_record(tmp_path / "fuse" / "0000", {"faults": ["phantom_000: lost"]})
     with pytest.raises(InputError, match="phantom_000: lost"):
-        steps.report(planned, tmp_path / "fuse", tmp_path / "report", 1)
+        steps.report(planned, tmp_path, tmp_path / "report", 1)
 
 
 @pytest.mark.parametrize("number", ["1.5", "-1", "two", ""])

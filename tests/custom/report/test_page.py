@@ -158,6 +158,21 @@ def test_tables_say_what_was_measured_and_changed(tmp_path: Path) -> None:
     assert "preset" in page.text and "quick" in page.text and "1 removal, 1 addition" in page.text
 
 
+def test_the_stages_of_a_repair_stand_beside_before_and_after(tmp_path: Path) -> None:
+    plain = make_case(tmp_path)
+    stages = {"LV": (0.97, 0.98), "Coronary": (0.91, 0.88)}
+    measures = {
+        name: {**values, "dice_fused": stages[name][0], "dice_unified": stages[name][1]}
+        for name, values in MEASURES.items()
+    }
+    page = written_page(tmp_path, [ReportCase(plain.name, plain.before, plain.after, plain.changes, measures)])
+    structures, cases, own, _ = page.tables
+    assert structures[0][1:] == own[0][1:] == ["Dice", "fused Dice", "unified Dice", "pieces"]
+    assert {row[0]: row[2:6] for row in structures[2:]}["Coronary"] == ["0.700", "0.910", "0.910", "0.880"]
+    assert cases[0][8:12] == ["mean Dice before", "mean Dice after", "mean fused Dice", "mean unified Dice"]
+    assert cases[1][8:13] == ["0.800", "0.940", "0.940", "0.930", "0.910"]
+
+
 def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
     case = make_case(tmp_path)
     paths = [tmp_path / "one.html", tmp_path / "two.html"]

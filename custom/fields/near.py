@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .codes import Codes
 from .heads import SkipMLP
-from .pyramid import GridPyramid, VectorPyramid, features_at
+from .pyramid import GridPyramid, LayeredPyramid, VectorPyramid, features_at
 
 
 class NearField(nn.Module):
@@ -23,6 +23,9 @@ class NearField(nn.Module):
         widths: of the point MLP.
         prior: occupancy the network starts from.
         outputs: logits of a point: one for each structure.
+        fine_code_side: above 0 the code has a second part, a grid of so many samples a side, for what is thin.
+        fine_latent_size: channels of that grid.
+        fine_trunk_channels: of its feature volumes, as ``trunk_channels``.
     """
 
     def __init__(
@@ -34,16 +37,22 @@ class NearField(nn.Module):
         widths: Sequence[int] = (256, 256, 128, 64),
         prior: float = 0.1,
         outputs: int = 1,
+        fine_code_side: int = 0,
+        fine_latent_size: int = 1,
+        fine_trunk_channels: Sequence[int] = (8,),
     ) -> None:
         super().__init__()
-        self.pyramid: VectorPyramid | GridPyramid
+        self.pyramid: VectorPyramid | GridPyramid | LayeredPyramid
         if code_side:
             self.pyramid = GridPyramid(latent_size, code_side, trunk_channels)
         else:
             self.pyramid = VectorPyramid(latent_size, trunk_channels)
+        if fine_code_side:
+            fine = GridPyramid(fine_latent_size, fine_code_side, fine_trunk_channels)
+            self.pyramid = LayeredPyramid(self.pyramid, fine)
         self.codes = Codes(cases, self.pyramid.code_shape)
         self.outputs = outputs
-        self.in_channels = 3 + sum(trunk_channels)
+        self.in_channels = 3 + sum(self.pyramid.channels)
         self.head = SkipMLP(self.in_channels, outputs, widths, prior)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -103,6 +104,31 @@ class GridPyramid(nn.Module):
             volume = level(volume)
             volumes.append(volume)
         return volumes
+
+
+class LayeredPyramid(nn.Module):
+    """Two pyramids side by side, the code one vector that is cut in two: what is thick, and what is thin.
+
+    A few channels on a fine grid follow a vessel of two voxels, many on a coarse one tell where in the heart it runs.
+    One grid for both would need both its side and its channels.
+
+    Args:
+        coarse: of the thick.
+        fine: of the thin.
+    """
+
+    def __init__(self, coarse: VectorPyramid | GridPyramid, fine: GridPyramid) -> None:
+        super().__init__()
+        self.coarse, self.fine = coarse, fine
+        self.parts = (prod(coarse.code_shape), prod(fine.code_shape))
+        self.code_shape = (sum(self.parts),)
+        self.channels = coarse.channels + fine.channels
+
+    def forward(self, codes: Tensor) -> list[Tensor]:
+        """The volumes of the coarse and then of the fine pyramid, of codes [batch, numbers of both]."""
+        coarse, fine = codes.split(self.parts, dim=1)
+        volumes: list[Tensor] = self.coarse(coarse.reshape((-1, *self.coarse.code_shape)))
+        return volumes + self.fine(fine.reshape((-1, *self.fine.code_shape)))
 
 
 def features_at(volumes: list[Tensor], points_unit: Tensor) -> Tensor:

@@ -22,6 +22,11 @@ def grid_field(cases: int = 3) -> NearField:
     return distinct(NearField(cases, (8, 4), latent_size=4, code_side=5, widths=(32, 32, 16, 8)).eval())
 
 
+def layered_field(cases: int = 3) -> NearField:
+    sizes = {"latent_size": 4, "code_side": 5, "fine_code_side": 11, "fine_latent_size": 2, "fine_trunk_channels": (3,)}
+    return distinct(NearField(cases, (8, 4), widths=(32, 32, 16, 8), **sizes).eval())
+
+
 def distinct(field: NearField) -> NearField:
     """Codes and answers that differ well beyond rounding."""
     torch.nn.init.normal_(field.codes.table.weight)
@@ -30,7 +35,7 @@ def distinct(field: NearField) -> NearField:
     return field
 
 
-FIELDS = pytest.mark.parametrize("field_of", [vector_field, grid_field])
+FIELDS = pytest.mark.parametrize("field_of", [vector_field, grid_field, layered_field])
 
 
 def points(batch: int, count: int) -> torch.Tensor:

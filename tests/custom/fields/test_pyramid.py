@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from custom.fields.pyramid import GridPyramid, VectorPyramid, features_at
+from custom.fields.pyramid import GridPyramid, LayeredPyramid, VectorPyramid, features_at
 
 
 def parameters(module: nn.Module) -> int:
@@ -87,3 +87,15 @@ def test_a_point_is_not_moved_by_the_precision_of_the_volumes(dtype):
     points = torch.zeros(1, 101, 3)
     points[..., 0] = torch.linspace(0.5, 0.9, 101)
     torch.testing.assert_close(features_at([volume], points)[0, :, 0], (points[0, :, 0] + 1) * 64, atol=1e-3, rtol=0)
+
+
+def test_a_layered_code_is_one_vector_whose_first_part_is_the_coarse_pyramids_and_whose_rest_is_the_fine_ones() -> None:
+    layered = LayeredPyramid(GridPyramid(2, 3, (4, 5)), GridPyramid(1, 7, (6,)))
+    assert layered.code_shape == (2 * 3**3 + 7**3,)
+    assert layered.channels == (4, 5, 6)
+    code = torch.randn(2, 397)
+    coarse, fine = code[:, :54].reshape(2, 2, 3, 3, 3), code[:, 54:].reshape(2, 1, 7, 7, 7)
+    wanted = layered.coarse(coarse) + layered.fine(fine)
+    assert [tuple(volume.shape[1:]) for volume in wanted] == [(4, 3, 3, 3), (5, 6, 6, 6), (6, 7, 7, 7)]
+    for volume, expected in zip(layered(code), wanted, strict=True):
+        torch.testing.assert_close(volume, expected, atol=0, rtol=0)

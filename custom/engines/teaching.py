@@ -51,7 +51,7 @@ class TeacherPoold(MapTransform):
             generator = np.random.default_rng((self.seed, int(item["index"])))
             places = np.asarray(item[f"{key}_places"]), np.asarray(item[f"{key}_starts"])
             rest = self.points - each * len(indices) - band
-            drawn = draw_heart(np.asarray(item[key][0]), places, indices, each, band, rest, generator)
+            drawn = draw_heart(np.asarray(item[key][0]), places, indices, each, 0, band, rest, generator)
             points_mm = frame.unit_to_world(drawn.points_unit.astype(np.float64))
             answers = self.teachers.ask(str(item["case"]), points_mm)
             item[f"{key}_pool"] = torch.from_numpy(drawn.points_unit.T.copy())

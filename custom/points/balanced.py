@@ -1,4 +1,5 @@
-"""Points for a whole heart: a set number in every structure, part in the boundary band, part anywhere (A3.3)."""
+"""Points for a whole heart: a set number in and around every structure, part in the boundary band, part anywhere
+(A3.3)."""
 
 from __future__ import annotations
 
@@ -37,22 +38,29 @@ class HeartPoints:
 def places_of(
     labels: UInt8[np.ndarray, "d h w"], indices: Sequence[int], radius: int, generator: np.random.Generator
 ) -> tuple[Integer[np.ndarray, " m"], Integer[np.ndarray, " starts"]]:
-    """Flat positions of every structure's voxels and, last, of the boundary band of all structures, end to end.
+    """Flat positions of every structure's voxels, then of every structure's shell, and last of the boundary band of all
+    structures, end to end.
+
+    The shell is what lies around a structure, up to half a voxel further out than the band: with radius 1 the voxels
+    that share a face or an edge with it.
 
     Returns:
         The positions, and where each group starts, with the end behind the last: group g lies in
-        ``positions[starts[g] : starts[g + 1]]``; an absent structure's is empty. Of more than ``MOST_KEPT`` as many are
-        drawn.
+        ``positions[starts[g] : starts[g + 1]]``; an absent structure's two are empty. Of more than ``MOST_KEPT`` as
+        many are drawn.
     """
-    band = np.zeros(labels.shape, dtype=bool)
-    groups = []
+    band, around = np.zeros(labels.shape, dtype=bool), np.zeros(labels.shape, dtype=bool)
+    groups, shells = [], []
     for index in indices:
         mask = labels == index
         groups.append(np.flatnonzero(mask))
-        box = foreground_box(mask, margin_voxels=radius)
+        box = foreground_box(mask, margin_voxels=radius + 1)
+        around[:] = False
         if box is not None:
             band[box] |= dilate(mask[box], radius) & ~erode(mask[box], radius)
-    groups.append(np.flatnonzero(band))
+            around[box] = dilate(mask[box], radius + 0.5) & ~mask[box]
+        shells.append(np.flatnonzero(around))
+    groups += [*shells, np.flatnonzero(band)]
     kept = [group if len(group) <= MOST_KEPT else generator.choice(group, MOST_KEPT, replace=False) for group in groups]
     starts = np.concatenate([[0], np.cumsum([len(group) for group in kept])])
     return np.concatenate(kept).astype(np.int32), starts.astype(np.int64)
@@ -63,17 +71,19 @@ def draw_heart(
     places: tuple[Integer[np.ndarray, " m"], Integer[np.ndarray, " starts"]],
     indices: Sequence[int],
     per_structure: int,
+    shell: int,
     band: int,
     anywhere: int,
     generator: np.random.Generator,
 ) -> HeartPoints:
-    """``per_structure`` points in every structure, ``band`` in the band of all, ``anywhere`` uniform in the box.
+    """``per_structure`` points in every structure, ``shell`` around every structure, ``band`` in the band of all and
+    ``anywhere`` uniform in the box.
 
-    A point of a structure or the band is a voxel's centre moved by up to half a voxel along each axis. What an absent
+    A point of a structure, a shell or the band is a voxel's centre moved by up to half a voxel along each axis. What an absent
     structure cannot take is drawn anywhere, so that every case gives as many points.
     """
     positions, starts = places
-    wanted = [per_structure] * len(indices) + [band]
+    wanted = [per_structure] * len(indices) + [shell] * len(indices) + [band]
     chosen = [
         positions[start + generator.integers(0, stop - start, count)] if stop > start else np.empty(0, np.int32)
         for start, stop, count in zip(starts[:-1], starts[1:], wanted, strict=True)
@@ -135,8 +145,8 @@ class RandHeartPointsd(MapTransform, Randomizable):
 
     Args:
         keys: the one key of the label box.
-        points_per_structure, band_points, background_points: see :func:`draw_heart`; n is ten times the first and the
-            others for ten structures.
+        points_per_structure, shell_points, band_points, background_points: see :func:`draw_heart`; n is ten times the
+            first two and the others for ten structures.
         seed: of the run.
         label_table: name of the table.
     """
@@ -145,13 +155,14 @@ class RandHeartPointsd(MapTransform, Randomizable):
         self,
         keys: KeysCollection,
         points_per_structure: int,
+        shell_points: int,
         band_points: int,
         background_points: int,
         seed: int = 0,
         label_table: str = PUBLIC_CARDIAC_CT.name,
     ) -> None:
         super().__init__(keys)
-        self.counts = (points_per_structure, band_points, background_points)
+        self.counts = (points_per_structure, shell_points, band_points, background_points)
         self.indices = table(label_table).indices
         self.seed, self.epoch = seed, 1
 

@@ -63,7 +63,7 @@ class RandKnownPointsd(RandHeartPointsd):
 
     Args:
         keys: the one key of the label box.
-        points_per_structure, band_points, background_points, seed, label_table: see there.
+        points_per_structure, shell_points, band_points, background_points, seed, label_table: see there.
         absent: ``empty``: a structure that a case lacks is not there; ``unknown``: nobody has looked for it.
         unlabelled: names of structures of which nothing is known in any case.
 
@@ -75,6 +75,7 @@ class RandKnownPointsd(RandHeartPointsd):
         self,
         keys: KeysCollection,
         points_per_structure: int,
+        shell_points: int,
         band_points: int,
         background_points: int,
         seed: int = 0,
@@ -82,7 +83,7 @@ class RandKnownPointsd(RandHeartPointsd):
         absent: str = "empty",
         unlabelled: Sequence[str] = (),
     ) -> None:
-        super().__init__(keys, points_per_structure, band_points, background_points, seed, label_table)
+        super().__init__(keys, points_per_structure, shell_points, band_points, background_points, seed, label_table)
         if absent not in ABSENT:
             raise InputError("--absent", repr(absent), f"one of {', '.join(ABSENT)}", "Choose one of them.")
         self.absent = absent

@@ -22,10 +22,10 @@ def heart() -> np.ndarray:
     return labels
 
 
-def drawn(per_structure: int = 50, band: int = 30, anywhere: int = 20, seed: int = 0):  # type: ignore[no-untyped-def]
+def drawn(per_structure: int = 50, shell: int = 0, band: int = 30, anywhere: int = 20, seed: int = 0):  # type: ignore[no-untyped-def]
     labels, generator = heart(), np.random.default_rng(seed)
     places = places_of(labels, INDICES, 1, generator)
-    return labels, draw_heart(labels, places, INDICES, per_structure, band, anywhere, generator)
+    return labels, draw_heart(labels, places, INDICES, per_structure, shell, band, anywhere, generator)
 
 
 def test_every_structure_gives_as_many_points_however_small() -> None:
@@ -64,32 +64,48 @@ def test_the_band_lies_on_both_sides_of_boundaries() -> None:
     band[positions[starts[-2] : starts[-1]]] = True
     band = band.reshape(SHAPE)
     assert band[2, 5, 6] and band[1, 5, 6] and not band[4, 5, 6] and not band[10, 0, 0]
-    assert [int(stop - start) for start, stop in zip(starts[:-2], starts[1:-1], strict=True)] == [
-        0, 0, 252, 0, 0, 0, 0, 0, 9, 0,
-    ]  # fmt: skip
+    sizes = np.diff(starts)[:10].tolist()
+    assert sizes == [0, 0, 252, 0, 0, 0, 0, 0, 9, 0]
+
+
+def test_a_shell_is_what_shares_a_face_or_an_edge_with_its_structure() -> None:
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[5, 6, 7], labels[0, 0, 0] = CORONARY, LV
+    positions, starts = places_of(labels, INDICES, 1, np.random.default_rng(0))
+    shells = [positions[start:stop] for start, stop in zip(starts[10:20], starts[11:21], strict=True)]
+    assert [len(shell) for shell in shells] == [0, 0, 6, 0, 0, 0, 0, 0, 18, 0]  # of LV in the corner: 3 faces, 3 edges
+    around = np.stack(np.unravel_index(shells[8], SHAPE), axis=1) - [5, 6, 7]
+    assert sorted((around**2).sum(axis=1).tolist()) == [1] * 6 + [2] * 12
+
+
+def test_every_present_structure_gives_as_many_points_of_its_shell() -> None:
+    labels, points = drawn(per_structure=0, shell=40, band=0, anywhere=0)
+    nearest = np.rint(unit_to_index(points.points_unit.astype(np.float64), SHAPE)).astype(int)
+    assert (np.abs(nearest[40:80] - [5, 11, 14])[:, 1:] <= 2).all()  # of the vessel, after those of the chamber
+    assert (labels[tuple(nearest[:80].T)] == 0).mean() > 0.8
 
 
 def test_an_empty_heart_gives_points_all_the_same() -> None:
     labels, generator = np.zeros((5, 7, 11), dtype=np.uint8), np.random.default_rng(0)
-    points = draw_heart(labels, places_of(labels, INDICES, 1, generator), INDICES, 4, 3, 2, generator)
-    assert points.points_unit.shape == (45, 3) and not points.occupancy.any()
+    points = draw_heart(labels, places_of(labels, INDICES, 1, generator), INDICES, 4, 5, 3, 2, generator)
+    assert points.points_unit.shape == (95, 3) and not points.occupancy.any()
     assert np.abs(points.points_unit).max() <= 1
 
 
 def test_a_box_one_voxel_thick_is_asked_in_its_plane() -> None:
     labels, generator = np.full((1, 7, 11), LV, dtype=np.uint8), np.random.default_rng(0)
-    points = draw_heart(labels, places_of(labels, INDICES, 1, generator), INDICES, 4, 3, 2, generator)
+    points = draw_heart(labels, places_of(labels, INDICES, 1, generator), INDICES, 4, 5, 3, 2, generator)
     assert (points.points_unit[:, 2] == 0).all()
     np.testing.assert_allclose(points.occupancy[INDICES.index(LV)], 1.0, atol=1e-6)
 
 
 def test_a_draw_depends_on_seed_epoch_and_case_alone() -> None:
     item = HeartPlacesd("label")({"label": torch.from_numpy(heart())[None], "index": 3})
-    first, again, other = (RandHeartPointsd("label", 5, 4, 3, seed=1) for _ in range(3))
+    first, again, other = (RandHeartPointsd("label", 5, 2, 4, 3, seed=1) for _ in range(3))
     again(dict(item))
     other.set_epoch(2)
     one, two, three = first(dict(item)), again(dict(item)), other(dict(item))
     assert torch.equal(one["image"], two["image"]) and torch.equal(one["label"], two["label"])
     assert not torch.equal(one["image"], three["image"])
-    assert one["image"].shape == (3, 57) and one["label"].shape == (10, 57)
+    assert one["image"].shape == (3, 77) and one["label"].shape == (10, 77)
     assert "label_places" not in one and "label_starts" not in one

@@ -41,7 +41,7 @@ def item_of(labels: np.ndarray, axis: int | None = None, inside: Any = None) -> 
 
 
 def sampling(**settings: Any) -> RandKnownPointsd:
-    return RandKnownPointsd("label", 40, 30, 20, seed=1, **settings)
+    return RandKnownPointsd("label", 40, 0, 30, 20, seed=1, **settings)
 
 
 def positions(drawn: dict[str, Any]) -> np.ndarray:
@@ -49,7 +49,7 @@ def positions(drawn: dict[str, Any]) -> np.ndarray:
 
 
 def test_with_everything_known_it_draws_what_the_plain_one_draws() -> None:
-    one, other = sampling()(item_of(heart())), RandHeartPointsd("label", 40, 30, 20, seed=1)(item_of(heart()))
+    one, other = sampling()(item_of(heart())), RandHeartPointsd("label", 40, 0, 30, 20, seed=1)(item_of(heart()))
     assert torch.equal(one["image"], other["image"]) and torch.equal(one["label"], other["label"])
 
 

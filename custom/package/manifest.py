@@ -208,7 +208,8 @@ def _frame(given: dict[str, Any]) -> Frame:
     affine = np.asarray(given["affine"], dtype=np.float64)
     corners = [given[key] for key in ("shape", "low_ijk", "high_ijk")]
     _insist(affine.shape == (4, 4) and bool(np.isfinite(affine).all()), "no affine")
-    _insist(affine[3].tolist() == [0, 0, 0, 1] and abs(np.linalg.det(affine[:3, :3])) > 0, "an affine of no volume")
+    volume = abs(float(np.linalg.det(affine[:3, :3])))
+    _insist(affine[3].tolist() == [0, 0, 0, 1] and volume > 0, "an affine of no volume")
     _insist(all(len(c) == 3 and all(type(v) is int for v in c) for c in corners), f"a box of {corners}")
     _insist(min(corners[0]) > 0, f"a grid of {corners[0]}")
     return Frame.from_dict(given)

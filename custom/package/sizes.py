@@ -94,5 +94,5 @@ def told(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _kb(size: float) -> str:
+def _kb(size: int) -> str:
     return f"{size / 1000:.3g} kB" if size < 1e6 else f"{size / 1e6:.3g} MB"

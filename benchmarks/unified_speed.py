@@ -2,15 +2,18 @@
 
     python -m benchmarks.unified_speed --output runs/unified_speed
     python -m benchmarks.unified_speed --output runs/unified_speed --checkpoint output/unified_implicit/heart/best.pt
+    python -m benchmarks.unified_speed --output runs/unified_speed --checkpoint ... --stage1 OUT/stage1
 
 A phantom heart is learned for a minute or two, or a trained one is given; then the same network answers
 
 - ``plain``: at every point of the grid, chunk by chunk, and the ten logits are decided;
 - ``heart``: by ``evaluate_heart``, labels alone; ``logits``: with the ten logits of every point;
-- ``separate``: as ten fields of one structure each, by stage 1's coarse-to-fine evaluation over the same grid.
+- ``separate``: as ten fields of one structure each, by stage 1's coarse-to-fine evaluation over the same grid;
+- ``own``: stage 1's own fields of one case, each in its own box, on a grid of which the whole heart's box would take as
+  many points; other networks, whose masks still are to be fused.
 
 Two networks: the bundle's own, and the point MLP of requirement A1.2 on a smaller grid of codes. Every part runs in a
-process of its own with one thread; seconds are CPU seconds.
+process of its own with one thread; seconds are CPU seconds. What is done is not done again.
 """
 
 from __future__ import annotations
@@ -20,119 +23,26 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cc3d
 import fire
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from benchmarks.stage1_speed import matmul_gflops, peak_mb
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.cohort.phantoms import make_heart
-from custom.consistency.decision import PriorityDecision
-from custom.engines.checkpoint import field_of
-from custom.engines.heart_checkpoint import decision_of, load_heart
-from custom.fields.dense import CHUNK, Answer, evaluate, points_of, unit_axes
-from custom.fields.dense_heart import answer_of, evaluate_heart, label_grid
-from custom.fields.near import NearField
-from custom.points.balanced import draw_heart, places_of
-from custom.volumes.morphology import foreground_box
+from custom.fields.dense import unit_axes
+from custom.fields.dense_heart import answer_of, label_grid
+from custom.pipeline.records import digest
+from custom.scoring.tables import markdown
 
-NETWORKS: dict[str, dict[str, Any]] = {
-    "bundle": {"trunk_channels": (32, 16), "latent_size": 8, "code_side": 32, "widths": (64, 64, 64, 32)},
-    "wide": {"trunk_channels": (32, 16, 16), "latent_size": 16, "code_side": 16, "widths": (256, 256, 128, 64)},
-}
-STEPS = {"bundle": 250, "wide": 400}
-Case = tuple[NearField, PriorityDecision]
-
-
-def learned(options: dict[str, Any], steps: int, size: int = 128, seed: int = 3) -> NearField:
-    """A field that has learned one phantom heart, sampled at 1.125 mm."""
-    labels, _ = make_heart(seed, size)
-    box = foreground_box(labels > 0, margin_voxels=4)
-    assert box is not None
-    labels = np.ascontiguousarray(labels[box].transpose(2, 1, 0))
-    generator, indices = np.random.default_rng(0), PUBLIC_CARDIAC_CT.indices
-    places = places_of(labels, indices, 1, generator)
-    torch.manual_seed(0)
-    field = NearField(1, outputs=len(indices), **options)
-    weights = [weight for name, weight in field.named_parameters() if not name.startswith("codes")]
-    groups = [{"params": list(field.codes.parameters()), "lr": 3e-2}, {"params": weights, "lr": 3e-3}]
-    optimizer = torch.optim.Adam(groups)
-    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 50, 0.93)
-    for _ in range(steps):
-        drawn = draw_heart(labels, places, indices, 300, 2500, 2500, generator)
-        logits = field(torch.from_numpy(drawn.points_unit.T.copy())[None])
-        optimizer.zero_grad()
-        F.binary_cross_entropy_with_logits(logits, torch.from_numpy(drawn.occupancy)[None]).backward()
-        optimizer.step()
-        schedule.step()
-    return field.eval()
-
-
-def case_of(folder: Path, network: str, checkpoint: str) -> Case:
-    """The field and its decision: those of a checkpoint, or the learned one, kept in ``folder``."""
-    if checkpoint:
-        content = load_heart(checkpoint)
-        return field_of(content).eval(), decision_of(content)
-    kept = folder / f"{network}.pt"
-    if not kept.exists():
-        torch.save(learned(NETWORKS[network], STEPS[network]).state_dict(), kept)
-    field = NearField(1, outputs=len(PUBLIC_CARDIAC_CT), **NETWORKS[network])
-    field.load_state_dict(torch.load(kept, weights_only=True))
-    return field.eval(), PriorityDecision()
-
-
-@torch.no_grad()
-def plain_labels(
-    field: NearField, decide: PriorityDecision, axes: tuple[Tensor, ...], chunk: int = CHUNK
-) -> UInt8[Tensor, "d h w"]:
-    """Every point of the grid, chunk by chunk: the straightforward way."""
-    answer, shape = field.asked_all(0), [axis.numel() for axis in axes]
-    parts = []
-    for flat in torch.arange(shape[0] * shape[1] * shape[2]).split(chunk):
-        parts.append(decide(torch.sigmoid(answer(points_of(axes, flat))).T[None])[0, 0])
-    return torch.cat(parts).reshape(shape)
-
-
-def one_of(answer: Answer, channel: int, points: Tensor) -> Tensor:
-    """One structure's logits [n]."""
-    return answer(points)[:, channel]
-
-
-@torch.no_grad()
-def separate_labels(field: NearField, decide: PriorityDecision, axes: tuple[Tensor, ...]) -> UInt8[Tensor, "d h w"]:
-    """Ten fields of one structure, each by stage 1's evaluation; the logits are decided together, at half precision."""
-    answer, channels = field.asked_all(0), []
-    for channel in range(field.outputs):
-        # The last layer's other rows are the least of the work: leaving them in favours nobody.
-        channels.append(evaluate(partial(one_of, answer, channel), axes).half())
-    slabs = zip(*(channel.split(16) for channel in channels), strict=True)
-    return torch.cat([decide(torch.sigmoid(torch.stack(slab).float())[None])[0, 0] for slab in slabs])
-
-
-def with_logits(field: NearField, decide: PriorityDecision, axes: tuple[Tensor, ...]) -> UInt8[Tensor, "d h w"]:
-    """Labels and ten logits of every point."""
-    return evaluate_heart(field, 0, axes, decide, with_logits=True)[0]
-
-
-def alone(field: NearField, decide: PriorityDecision, axes: tuple[Tensor, ...]) -> UInt8[Tensor, "d h w"]:
-    """Labels alone."""
-    return evaluate_heart(field, 0, axes, decide)[0]
-
-
-WAYS: dict[str, Callable[[NearField, PriorityDecision, tuple[Tensor, ...]], Tensor]] = {
-    "plain": plain_labels,
-    "heart": alone,
-    "logits": with_logits,
-    "separate": separate_labels,
-}
+from .unified_ways import NETWORKS, WAYS, case_of, draw_own_fields
 
 
 def measured(folder: Path, network: str, way: str, checkpoint: str = "", side: int = 256) -> dict[str, float]:
@@ -146,13 +56,33 @@ def measured(folder: Path, network: str, way: str, checkpoint: str = "", side: i
     return found
 
 
+def missed_pieces(mask: Bool[np.ndarray, "d h w"], found: Bool[np.ndarray, "d h w"]) -> int:
+    """Connected pieces of ``mask``, 26 neighbours, of which no voxel is found."""
+    pieces, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
+    return int(count - np.unique(pieces[mask & found]).size)
+
+
 def agreement(plain: UInt8[np.ndarray, "d h w"], ours: UInt8[np.ndarray, "d h w"]) -> dict[str, Any]:
-    """How many labels are the same, and what share of each structure's plain voxels is lost."""
+    """How many labels are the same; of each structure the share of its plain voxels that is lost, and the pieces."""
     same = plain == ours
-    lost = {
-        s.name: float((~same & (plain == s.index)).sum() / max((plain == s.index).sum(), 1)) for s in PUBLIC_CARDIAC_CT
+    lost, missed = {}, {}
+    for structure in PUBLIC_CARDIAC_CT:
+        mask = plain == structure.index
+        lost[structure.name] = float((mask & ~same).sum() / max(mask.sum(), 1))
+        missed[structure.name] = missed_pieces(mask, ours == structure.index)
+    return {
+        "agreement": float(same.mean()),
+        "different_voxels": int((~same).sum()),
+        "lost_share": lost,
+        "missed_pieces": missed,
     }
-    return {"agreement": float(same.mean()), "different_voxels": int((~same).sum()), "lost_share": lost}
+
+
+def own_fields(stage1: str, side: int) -> dict[str, float]:
+    """CPU seconds and peak memory of stage 1's own ten fields of one case."""
+    begun = time.process_time()
+    drawn = draw_own_fields(Path(stage1), side)
+    return {"cpu_seconds": time.process_time() - begun, "peak_mb": peak_mb(), **drawn}
 
 
 @torch.no_grad()
@@ -179,52 +109,80 @@ def floor(folder: Path, network: str, checkpoint: str = "", side: int = 256) -> 
     }
 
 
-def apart(output: Path, network: str, part: str, checkpoint: str, side: int) -> dict[str, Any]:
-    """One part in a process of its own, so that peak memory is its own."""
-    call = [sys.executable, "-m", "benchmarks.unified_speed", "--output", str(output), "--network", network]
-    call += ["--part", part, f"--checkpoint={checkpoint}", f"--side={side}"]
-    done = subprocess.run(
-        call, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+def apart(output: Path, part: str, **options: Any) -> dict[str, Any]:
+    """One part in a process of its own, so that peak memory is its own; a part that is done is not done again."""
+    kept = output / f"{part}.json"
+    output.mkdir(parents=True, exist_ok=True)
+    if not kept.exists():
+        call = [sys.executable, "-m", "benchmarks.unified_speed", "--output", str(output), "--part", part]
+        call += [f"--{name}={value}" for name, value in options.items()]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+        kept.write_text(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = json.loads(kept.read_text())
     return result
 
 
 def compared(output: Path, network: str, checkpoint: str, side: int) -> dict[str, Any]:
-    """All parts of one network."""
-    apart(output, network, "learn", checkpoint, side)
-    result: dict[str, Any] = {way: apart(output, network, way, checkpoint, side) for way in WAYS}
+    """All parts of one network, in a folder of its own."""
+    options = {"network": network, "checkpoint": checkpoint, "side": side}
+    asked = [Path(checkpoint).stat().st_mtime_ns] if checkpoint else [NETWORKS[network]]
+    output = output / f"{network}_{digest(options, asked)}"
+    apart(output, "learn", **options)
+    result: dict[str, Any] = {way: apart(output, way, **options) for way in WAYS}
     plain = np.load(output / f"{network}_plain.npy")
     for way in ("heart", "logits", "separate"):
         result[way] |= agreement(plain, np.load(output / f"{network}_{way}.npy"))
         result[way]["plain_over_this"] = result["plain"]["cpu_seconds"] / result[way]["cpu_seconds"]
     result["heart"]["separate_over_this"] = result["separate"]["cpu_seconds"] / result["heart"]["cpu_seconds"]
-    return result | {"floor": apart(output, network, "floor", checkpoint, side)}
+    return result | {"floor": apart(output, "floor", **options)}
 
 
-def run(folder: Path, network: str, part: str, checkpoint: str, side: int) -> dict[str, float]:
+def table_of(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """A line per network and way."""
+    lines = []
+    for network, result in results.items():
+        for way in WAYS if "plain" in result else ("own",):
+            one = result[way]
+            cells = [f"{one['cpu_seconds']:.1f}", f"{one['peak_mb'] / 1024:.2f}"]
+            if "agreement" in one:
+                lost, missed = one["lost_share"]["Coronary"], sum(one["missed_pieces"].values())
+                cells += [f"{one['plain_over_this']:.1f}", f"{one['agreement']:.6f}", f"{lost:.5f}", str(missed)]
+            lines.append([network, way, *cells, *[""] * (6 - len(cells))])
+    header = ["network", "way", "CPU s", "peak GiB", "plain over this", "agreement", "coronary lost", "pieces missed"]
+    return markdown(header, lines)
+
+
+def run(folder: Path, network: str, part: str, checkpoint: str, stage1: str, side: int) -> dict[str, float]:
     """One part, in this process."""
     if part == "learn":
         case_of(folder, network, checkpoint)
         return {}
-    return (floor if part == "floor" else partial(measured, way=part))(
-        folder, network, checkpoint=checkpoint, side=side
-    )
+    if part == "own":
+        return own_fields(stage1, side)
+    work = floor if part == "floor" else partial(measured, way=part)
+    return work(folder, network, checkpoint=checkpoint, side=side)
 
 
-def main(output: str, checkpoint: str = "", network: str = "", part: str = "", side: int = 256) -> None:
-    """Run every part and write OUTPUT/unified_speed.json; or one ``part`` alone, printed as one line of JSON."""
+def main(
+    output: str, checkpoint: str = "", stage1: str = "", network: str = "", part: str = "", side: int = 256
+) -> None:
+    """Run every part and write the results and their table; or one ``part`` alone, printed as one line of JSON."""
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     if part:
-        print(json.dumps(run(folder, network, part, checkpoint, side)))
+        print(json.dumps(run(folder, network, part, checkpoint, stage1, side)))
         return
-    results = {}
+    results: dict[str, Any] = {}
     for name in ("checkpoint",) if checkpoint else (network,) if network else tuple(NETWORKS):
         results[name] = compared(folder, name, checkpoint, side)
-        print(name, json.dumps(results[name], indent=2), flush=True)
-        (folder / "unified_speed.json").write_text(json.dumps(results, indent=2) + "\n")
+    if stage1:
+        results["stage 1"] = {"own": apart(folder / f"own_{digest(stage1, side)}", "own", stage1=stage1, side=side)}
+    text = table_of(results)
+    print(text)
+    (folder / "unified_speed.md").write_text(text)
+    (folder / "unified_speed.json").write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

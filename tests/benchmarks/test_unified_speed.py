@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import unified_speed
+from benchmarks import unified_speed, unified_ways
+from benchmarks.unified_runs import plain_settings
 from custom.consistency.decision import PriorityDecision
 from custom.fields.dense import unit_axes
 from custom.fields.near import NearField
@@ -27,7 +28,7 @@ def small_field() -> NearField:
 
 def test_all_ways_label_the_same_heart() -> None:
     field, decide, axes = small_field(), PriorityDecision(), unit_axes((29, 31, 37))
-    labels = {name: way(field, decide, axes) for name, way in unified_speed.WAYS.items()}
+    labels = {name: way(field, decide, axes) for name, way in unified_ways.WAYS.items()}
     assert len(labels["plain"].unique()) > 2
     for name in ("heart", "logits", "separate"):
         assert (labels[name] == labels["plain"]).double().mean() > 0.998, name
@@ -45,9 +46,49 @@ def test_agreement_counts_every_voxel_and_what_each_structure_loses() -> None:
     assert found["lost_share"]["LA"] == 0
 
 
+def test_a_piece_is_missed_if_none_of_its_voxels_is_found() -> None:
+    plain = np.zeros((5, 7, 11), np.uint8)
+    plain[1, 1:4, 2] = 9
+    plain[2, 4, 3] = 9  # touches the first by a corner
+    plain[3, 5, 8:10] = 9
+    ours = plain.copy()
+    ours[1, 1:4, 2] = 0
+    assert unified_speed.agreement(plain, ours)["missed_pieces"]["Coronary"] == 0
+    ours[3, 5, 8:10] = 2
+    found = unified_speed.agreement(plain, ours)["missed_pieces"]
+    assert found["Coronary"] == 1
+    assert found["LA"] == 0
+
+
+def test_the_first_network_is_the_one_configured() -> None:
+    options, own = unified_ways.NETWORKS["bundle"], plain_settings()
+    field = NearField(2, outputs=10, **options)
+    assert options["trunk_channels"] == own["trunk_channels"]
+    assert options["widths"] == own["mlp_widths"]
+    assert field.in_channels >= 3 + sum(own["trunk_channels"])
+
+
+def test_a_part_that_is_done_is_read(tmp_path: Path) -> None:
+    (tmp_path / "heart.json").write_text('{"cpu_seconds": 3.0}')
+    assert unified_speed.apart(tmp_path, "heart", network="bundle") == {"cpu_seconds": 3.0}
+
+
+def test_the_table_has_a_line_per_network_and_way() -> None:
+    plain = {"cpu_seconds": 30.0, "peak_mb": 512.0}
+    ours = plain | {"cpu_seconds": 2.0, "plain_over_this": 15.0, "agreement": 0.99995}
+    ours |= {"lost_share": {"Coronary": 0.0}, "missed_pieces": {"Coronary": 0, "LA": 0}}
+    own = {"own": {"cpu_seconds": 4.0, "peak_mb": 1024.0}}
+    text = unified_speed.table_of(
+        {"bundle": {"plain": plain, "heart": ours, "logits": ours, "separate": ours}, "s": own}
+    )
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+    assert lines[1] == ["bundle", "heart", "2.0", "0.50", "15.0", "0.999950", "0.00000", "0"]
+    assert lines[4] == ["s", "own", "4.0", "1.00", "", "", "", ""]
+
+
 def test_a_part_keeps_its_labels_and_the_floor_counts_the_points_asked(tmp_path: Path, monkeypatch) -> None:
     options = {"trunk_channels": (8, 4), "latent_size": 4, "code_side": 5, "widths": (16, 16, 16, 8)}
-    monkeypatch.setitem(unified_speed.NETWORKS, "tiny", options)
+    monkeypatch.setitem(unified_ways.NETWORKS, "tiny", options)
     torch.save(small_field().state_dict(), tmp_path / "tiny.pt")
     found = unified_speed.measured(tmp_path, "tiny", "heart", side=21)
     assert found["cpu_seconds"] > 0

@@ -191,7 +191,7 @@ def places(request: Request) -> str:
     lines: dict[str, object] = {"repaired": f"{output / 'repaired'}: {FINAL_WORDS[request.final]}"}
     if not request.skip_unified:
         other = next(stage for stage in FINALS if stage != request.final)
-        lines[other] = output / other
+        lines |= {other: output / other, "model": output / "model"}
     lines |= {
         "what changed": output / "ledger.csv",
         "measures": output / "metrics.csv",

@@ -36,7 +36,7 @@ from .records import read_record, write_record
 from .repair import conclude, find_references
 from .request import check
 from .stage1 import Job, discard, finish, infer, run_training, train_field, verbatim
-from .unified_stage import begin, leave_out, settle
+from .unified_stage import begin, is_packed, leave_out, pack, settle
 
 LOGGER = logging.getLogger(__name__)
 
@@ -193,6 +193,13 @@ def draw_batch(blueprint: Blueprint, batch: str, mark: Path) -> None:
     _note_faults(mark, draw)
 
 
+def pack_heart(blueprint: Blueprint) -> None:
+    """Write the package of the whole heart's field, unless it is there."""
+    job = blueprint.heart(blueprint.fused)
+    if job is not None and not is_packed(job):
+        pack(job)
+
+
 def _note_faults(mark: Path, call: Callable[[], None]) -> None:
     """Do it, and note in a mark what was wrong; the verdict fails of it, and not this job."""
     faults = []
@@ -264,6 +271,7 @@ STEPS: dict[str, tuple[Callable[..., None], tuple[Callable[[str], Any], ...]]] =
     "fuse": (fuse_batch, (_blueprint, str, Path)),
     "unify": (unify, (_blueprint, str, _whole, _whole)),
     "draw": (draw_batch, (_blueprint, str, Path)),
+    "pack": (pack_heart, (_blueprint,)),
     "report": (report, (_blueprint, Path, Path, _whole)),
     "judge": (judge, (Path, Path)),
 }

@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 
 from .. import __version__
 from ..errors import InputError
+from ..package.pack import run_pack
 from .checking import CheckedCase
 from .crew import Crew
 from .finals import map_of, publish
 from .fusion_stage import fuse, stage2_settings
 from .presets import heart_configs, heart_inference_settings, heart_training_settings, preset_named
-from .records import digest, write_record
+from .records import digest, read_record, write_record
 from .request import Request
 from .stage1 import Job, discard, finish, infer, state_of, telling, train_field, verbatim
 from .task import Task, stop_if_full
@@ -41,6 +42,11 @@ class HeartJob(Job):
     def output(self) -> Path:
         """Of the whole repair."""
         return self.folder.parent
+
+    @property
+    def label_table(self) -> str:
+        """Name of the table."""
+        return str(self.train_settings["label_table"])
 
     @property
     def masks_dir(self) -> Path:
@@ -124,6 +130,7 @@ def unify_all(
     ranks, rules = min(crew.workers, len(fused)), stage2_settings(request)
     tasks = [_task("rules", rank, settle, job, cases=job.cases[rank::ranks], rules=rules) for rank in range(ranks)]
     faults = _faults(crew, tasks, "stage 3: rules")
+    faults += _faults(crew, [] if is_packed(job) else [_task("package", 0, pack, job)], "stage 3: package")
     if state != "done" and not faults:
         finish(job, time.monotonic() - begun)
     return faults
@@ -161,6 +168,17 @@ def settle(job: HeartJob, cases: Sequence[str], rules: Mapping[str, Any]) -> Non
     fuse({**where, **rules})
 
 
+def is_packed(job: HeartJob) -> bool:
+    """Whether ``OUTPUT/model`` is the package of this very field."""
+    return read_record(job.folder / "packed.json").get("key") == job.train_key and (job.output / "model").is_dir()
+
+
+def pack(job: HeartJob) -> None:
+    """Write ``OUTPUT/model``, a folder from which every heart can be drawn without anything else."""
+    run_pack(job.folder, job.output / "model", job.output / "fused", overwrite=True, label_table=job.label_table)
+    write_record(job.folder / "packed.json", {"key": job.train_key})
+
+
 def _task(name: str, rank: int, call: Callable[..., Any], job: HeartJob, **arguments: Any) -> Task:
     """The share of one process. The shares are alike, and the first one's progress stands for all."""
     log = job.output / "logs" / f"{HEART}_{rank}.log"
@@ -170,5 +188,4 @@ def _task(name: str, rank: int, call: Callable[..., Any], job: HeartJob, **argum
 def _faults(crew: Crew, tasks: Sequence[Task], description: str) -> list[str]:
     """Do the tasks; their faults."""
     answers = list(crew.run(tasks, description))
-    place = tasks[0].arguments["job"].output
-    return [answer.fault for answer in answers if stop_if_full(answer, place).fault]
+    return [answer.fault for answer in answers if stop_if_full(answer, tasks[0].arguments["job"].output).fault]

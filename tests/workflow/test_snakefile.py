@@ -140,7 +140,7 @@ def test_a_dry_run_lists_a_job_per_structure_and_per_batch_of_cases(planned: Flo
     assert told.returncode == 0, told.stderr[-3000:]
     once = {"all": 1, "refuse": 1, "report": 1, "verdict": 1}
     assert counts(told.stdout + told.stderr) == {
-        **once, "train": 2, "infer": 4, "fuse": 2, "unify": 1, "draw": 2, "total": 15
+        **once, "train": 2, "infer": 4, "fuse": 2, "unify": 1, "draw": 2, "pack": 1, "total": 16
     }  # fmt: skip
 
 
@@ -148,20 +148,20 @@ def test_training_jobs_alone_ask_for_gpus_one_per_process(planned: Flow) -> None
     told = planned("-n", "--resources", "gpu=8", device="cuda", processes=3)
     asked = asking(told.stdout + told.stderr, "gpu")
     assert asked == {"train": {"3"}, "unify": {"3"}}
-    assert counts(told.stdout + told.stderr)["total"] == 15
+    assert counts(told.stdout + told.stderr)["total"] == 16
 
 
 def test_without_stage_3_there_is_no_job_of_it(new_flow: Callable[..., Flow]) -> None:
     flow = new_flow(skip_unified=True)
     assert flow("planned").returncode == 0
     told = flow("-n")
-    assert not {"unify", "draw"} & set(counts(told.stdout + told.stderr))
+    assert not {"unify", "draw", "pack"} & set(counts(told.stdout + told.stderr))
 
 
 def test_every_job_that_a_cluster_runs_says_what_memory_and_time_it_takes(planned: Flow) -> None:
     told = planned("-n", limits={"train": {"mem_mb": 4321}})
     memory, minutes = (asking(told.stdout + told.stderr, resource) for resource in ("mem_mb", "runtime"))
-    assert set(memory) == set(minutes) == {"train", "infer", "fuse", "unify", "draw", "report"}
+    assert set(memory) == set(minutes) == {"train", "infer", "fuse", "unify", "draw", "pack", "report"}
     assert memory["train"] == {"4321"}
 
 
@@ -200,9 +200,9 @@ def test_the_workflow_writes_what_repair_writes_and_a_faulty_map_stops_its_own_j
     )
     assert len(run_repair(request).faults) == 1
     patterns = ("repaired/*", "ledger/*", "ledger.csv", "metrics.csv", "stage1/*/best.pt", "stage1/masks/**/*.nii.gz")
-    patterns += ("fused/*", "unified/*", "unified_run/heart/best.pt", "unified_run/ledger.csv")
+    patterns += ("fused/*", "unified/*", "unified_run/heart/best.pt", "unified_run/ledger.csv", "model/*")
     names = [str(path.relative_to(plain)) for pattern in patterns for path in sorted(plain.glob(pattern))]
-    assert len(names) == 3 + 3 + 1 + 1 + 2 + 6 + 3 + 3 + 1 + 1
+    assert len(names) == 3 + 3 + 1 + 1 + 2 + 6 + 3 + 3 + 1 + 1 + 4
     assert [name for name in names if (flow.output / name).read_bytes() != (plain / name).read_bytes()] == []
     assert "<html" in (flow.output / "report" / "index.html").read_text(encoding="utf-8")[:500]
     left = flow("-n")

@@ -17,6 +17,7 @@ from custom.cohort.label_maps import read_label_map, write_label_map
 from custom.engines import workflows
 from custom.engines.heart_checkpoint import load_heart
 from custom.errors import InputError
+from custom.package import load
 from custom.pipeline import stage1
 from custom.pipeline.repair import Outcome, run_repair
 from custom.pipeline.request import Request
@@ -77,6 +78,14 @@ def test_every_case_is_drawn_from_the_calibrated_field_on_its_own_grid(done: tup
     assert not (request.output / "unified_run" / "heart" / "boxes").exists()
 
 
+def test_the_package_draws_the_hearts_as_the_field_has_them(done: tuple[Request, Outcome]) -> None:
+    output = done[0].output
+    model = load(output / "model", "cpu")
+    for name in NAMES:
+        drawn = read_label_map(output / "unified_run" / "maps" / f"{name}.nii.gz")
+        assert np.array_equal(np.asarray(model.render(name).labels), drawn.labels)
+
+
 def test_the_fused_label_maps_are_the_repaired_ones_and_are_stored_once(done: tuple[Request, Outcome]) -> None:
     output = done[0].output
     for name in NAMES:
@@ -101,7 +110,7 @@ def test_a_second_run_trains_and_draws_nothing(done: tuple[Request, Outcome], ru
     said: list[str] = []
     again = run_repair(request, said.append)
     changed = {name for name, stamp in written(request.output).items() if stamp != before.get(name)}
-    assert not {name for name in changed if name.endswith((".gz", ".pt", ".html"))}
+    assert not {name for name in changed if name.endswith((".gz", ".pt", ".html", ".safetensors"))}
     assert "stage 3     whole heart: up to date" in said[0]
     assert (runs, again.rows, again.faults) == ([], outcome.rows, ())
 

@@ -33,7 +33,7 @@ class Modelling:
         Args:
             run: output folder of `corfield repair` or of a run of unified_implicit, or a checkpoint of one.
             output: folder to write.
-            labels: label maps to compare the size with; those that `corfield repair` has written if left out.
+            labels: label maps to compare the size with; those that `corfield repair` has fused if left out.
             half: store codes as float16, half the size.
             overwrite: replace a package that is there.
             label_table: which number is which structure: public_cardiac_ct or totalsegmentator_heart.

@@ -20,7 +20,7 @@ from .opening import CODE, load, sha256
 from .place import built, check_place
 from .readme import text_of
 from .sizes import found_label_maps, label_map_bytes, sizes, told
-from .tensors import CODES, write_tensors
+from .tensors import write_codes, write_weights
 
 RUNS = ("", "unified_run")
 """Where, in the folder that a command has written, the run of unified_implicit lies."""
@@ -61,8 +61,8 @@ def run_pack(
     Args:
         run: what `corfield repair` or a run of unified_implicit has written, or a checkpoint.
         output: folder to write.
-        labels: label maps to compare sizes with; ``None`` for those that `corfield repair` has written beside the run,
-            if it has.
+        labels: label maps to compare sizes with; ``None`` for those that `corfield repair` has fused beside the run, if
+            it has.
         half: store codes as float16.
         overwrite: replace a package that is there.
         label_table: name of the table that the run follows.
@@ -105,13 +105,11 @@ def write_all(folder: Path, checkpoint: Path, content: Mapping[str, Any], half: 
     field = field_of(dict(content))
     weights = {name: tensor for name, tensor in field.state_dict().items() if name != CODE}
     codes = field.codes.table.weight.detach().reshape(-1, *field.codes.shape)
-    if half:
-        codes = codes.half()
-        if not torch.isfinite(codes).all():
-            remedy = "Leave --half out."
-            raise InputError(checkpoint, "codes beyond what float16 holds", "codes below 65504", remedy)
-    write_tensors(folder / FIELD, weights)
-    write_tensors(folder / CODES_FILE, {CODES: codes})
+    if half and max(-codes.min(), codes.max()) > torch.finfo(torch.float16).max:
+        found, wanted = "codes beyond what float16 holds", "numbers up to 65504"
+        raise InputError(checkpoint, found, wanted, "Leave --half out.")
+    write_weights(folder / FIELD, weights)
+    write_codes(folder / CODES_FILE, codes, torch.float16 if half else torch.float32)
     (folder / README).write_text(text_of(content["cases"], table(content["label_table"]), half), encoding="utf-8")
 
 

@@ -25,19 +25,19 @@ byte is refused. `checksum` stands for `{manifest}` itself: its SHA-256 with 64 
 
 ## Drawing
 
-With CorField {version}, or a later version that reads this format, in this folder:
+With CorField {version}, or a later version that reads this format; HERE is this folder:
 
 ```
-corfield render . --case {case} --output {file}
-corfield render . --case {case} --spacing_mm 0.5 --output fine.nii.gz --meshes
-corfield render . --case all --output hearts
+corfield render HERE --case {case} --output {file}
+corfield render HERE --case {case} --spacing_mm 0.5 --output fine.nii.gz --meshes
+corfield render HERE --case all --output hearts
 ```
 
 In Python:
 
 ```
 from custom.package import load
-heart = load(".").render({name!r}, spacing_mm=0.5)  # heart.labels [i, j, k], heart.affine to world mm (RAS)
+heart = load("HERE").render({name!r}, spacing_mm=0.5)  # heart.labels [i, j, k], heart.affine to world mm (RAS)
 ```
 
 Labels: {labels}; 0 is background.

@@ -49,8 +49,8 @@ def label_map_bytes(cases: Sequence[str], labels: Path) -> int:
 
 
 def found_label_maps(run: Path, cases: Sequence[str]) -> int | None:
-    """As :func:`label_map_bytes`, of those that `corfield repair` has left beside the run; ``None`` without them."""
-    for folder in (run / "repaired", run.parent / "repaired"):
+    """As :func:`label_map_bytes`, of those that `corfield repair` has trained it on; ``None`` without them."""
+    for folder in (run / "fused", run.parent / "fused"):
         try:
             return label_map_bytes(cases, folder)
         except InputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import InputError
@@ -24,20 +26,37 @@ DTYPES = {"F32": torch.float32, "F16": torch.float16}
 NAMES = {torch.float32: "float32", torch.float16: "float16"}
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     """Write tensors; equal ones give equal bytes.
 
     Raises:
         OSError: the place cannot be written.
     """
-    path.touch()
-    mode = path.stat().st_mode  # as for any new file; save_file would let nobody else read it
-    try:
-        # No metadata: their order in the file would change from run to run.
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
-        path.chmod(mode)
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
+    # No metadata: their order in the file would change from run to run.
+    path.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
+
+
+def write_codes(path: Path, codes: Shaped[Tensor, "cases *code"], dtype: torch.dtype = torch.float32) -> None:
+    """Write codes as one tensor, one after the other: a table in a file need not fit into memory.
+
+    Args:
+        path: of the file.
+        codes: of all cases.
+        dtype: to store them in, single or half precision.
+
+    Raises:
+        OSError: the place cannot be written.
+    """
+    kind = next(kind for kind, known in DTYPES.items() if known == dtype)
+    ends = [0, codes.numel() * dtype.itemsize]
+    header = {CODES: {"dtype": kind, "shape": list(codes.shape), "data_offsets": ends}}
+    text = json.dumps(header, separators=(",", ":")).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for code in codes.detach():
+            numbers = code.to("cpu", dtype).contiguous().numpy()
+            file.write(numbers.astype(numbers.dtype.newbyteorder("<")).tobytes())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from custom.anatomy import PUBLIC_CARDIAC_CT
 from custom.errors import InputError
 from custom.package import load
 from custom.package.manifest import FILES, MANIFEST, read_manifest, written
-from tests.custom.package.hearts import CASES, FRAMES, NETWORK, THRESHOLDS, edited
+from tests.custom.package.hearts import CASES, FRAMES, NETWORK, THRESHOLDS, edited, resealed
 
 
 def test_what_was_written_is_read_back(packed: Path) -> None:
@@ -78,6 +78,13 @@ def test_another_format_is_refused_before_all_else(form: Any, said: str, model: 
     with pytest.raises(InputError) as raised:
         load(model)
     assert said in str(raised.value)
+
+
+def test_another_version_that_wrote_the_same_format_is_read(model: Path) -> None:
+    resealed(model, version="9.8.7", made_with={"torch": "9.0"})
+    opened = load(model)
+    assert (opened.manifest.version, opened.manifest.made_with) == ("9.8.7", {"torch": "9.0"})
+    assert opened.render("007").labels.any()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from custom.anatomy import TOTALSEGMENTATOR_HEART
 from custom.cohort.label_maps import write_label_map
@@ -43,6 +43,11 @@ def test_weights_and_codes_are_those_of_the_checkpoint(run: Path, packed: Path) 
     assert all(torch.equal(weights[name], model[name]) for name in model)
 
 
+def test_files_are_those_that_safetensors_writes_itself(packed: Path) -> None:
+    for name in (FIELD, CODES_FILE):
+        assert save(load_file(packed / name)) == (packed / name).read_bytes()
+
+
 def test_the_same_run_gives_the_same_bytes(run: Path, packed: Path, tmp_path: Path) -> None:
     run_pack(run, tmp_path / "again")
     assert bytes_in(tmp_path / "again") == bytes_in(packed)
@@ -59,7 +64,7 @@ def test_the_readme_says_how_to_draw_and_under_which_terms(packed: Path) -> None
     text = (packed / "README.md").read_text()
     for words in (
         "# 4 hearts as one",
-        "corfield render . --case 007 --output 007.nii.gz",
+        "corfield render HERE --case 007 --output 007.nii.gz",
         "9 Coronary",
         "Not for clin",
     ):
@@ -155,7 +160,7 @@ def test_a_package_smaller_than_its_maps_is_told_so(run: Path, tmp_path: Path) -
     assert f"{1 / packed.sizes['ratio']:.3g} times smaller than its gzip label map" in packed.text
 
 
-@pytest.mark.parametrize("place", ["run/repaired", "repaired"])
+@pytest.mark.parametrize("place", ["run/fused", "fused"])
 def test_maps_that_a_repair_has_left_are_found(place: str, tmp_path: Path) -> None:
     save_run(tmp_path / "run")
     assert "ratio" not in run_pack(tmp_path / "run", tmp_path / "model").sizes

@@ -41,7 +41,7 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _read(path: Path, device: str | torch.device) -> Any:
+def read_content(path: Path, device: str | torch.device) -> Any:
     """What the file holds, once every record of it has passed its checksum; torch itself does not look at them."""
     try:
         with ZipFile(path) as records:
@@ -92,7 +92,7 @@ def load_checkpoint(
     path = Path(path)
     if not os.path.isfile(path):  # unlike Path's, false for a file in a folder that may not be entered
         raise InputError(path, "a folder" if os.path.isdir(path) else "no such file", "a checkpoint", REMEDY)
-    content = _read(path, device)
+    content = read_content(path, device)
     found = content.get("format") if isinstance(content, dict) else type(content).__name__
     if found != FORMAT:
         raise InputError(path, f"a file of format {found!r}", f"a checkpoint of format {FORMAT!r}", REMEDY)

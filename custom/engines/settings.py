@@ -106,7 +106,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("clouds_dir", "init_from"), PATH),
     **dict.fromkeys(("keep_given", "save_distances", "decoder_feedforward"), FLAG),
     **dict.fromkeys(("width", "heads", "class_tokens", "latent_channels", "surface_points"), whole(1)),
-    **dict.fromkeys(("volume_points", "near_points"), whole(1)),
+    **dict.fromkeys(("volume_points", "near_points", "cloud_points"), whole(1)),
     **dict.fromkeys(("depth", "point_queries", "octaves", "surface_queries"), whole(0)),
     **dict.fromkeys(("warmup_epochs", "cache_cases"), whole(0)),
     **dict.fromkeys(("volume_weight", "near_weight", "surface_weight", "eikonal_weight", "weight_decay"), number(0)),

@@ -1,0 +1,118 @@
+"""The clouds a run trains on, made on first use; and what is seen of a heart that is to be completed (B1, B3)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch.distributed as dist
+from jaxtyping import Float, UInt8
+from tqdm import tqdm
+
+from ...anatomy import PUBLIC_CARDIAC_CT, StructureTable
+from ...cohort.label_maps import read_label_map
+from ...surfaces.cloud import Cloud
+from ...surfaces.frame import frame_centre_mm
+from ...surfaces.making import case_seed, make_cloud
+from ...surfaces.sampling import Counts, on_surfaces
+from ...surfaces.surface import surfaces_of
+
+LOGGER = logging.getLogger(__name__)
+
+SUFFIX = ".npz"
+
+
+def with_clouds(
+    items: Sequence[dict[str, Any]],
+    folder: str | Path,
+    label_table: str = PUBLIC_CARDIAC_CT.name,
+    points: int = Counts().volume,
+    seed: int = 0,
+    rank: int = 0,
+) -> list[dict[str, Any]]:
+    """The items with ``cloud``, the path of the cloud of each, which is made if there is none newer than its label map.
+
+    Of several processes the first makes them, and the others wait.
+
+    Args:
+        items: with ``label``, a path, and ``case``.
+        folder: of the clouds.
+        label_table: of the label maps.
+        points: in the volume of a cloud that is made, as many near its surfaces, and half as many on them.
+        seed: of the points.
+        rank: number of this process.
+
+    Raises:
+        InputError: a label map that cannot be read or holds nothing, a folder that cannot be written, or a cloud that
+            does not pass the gate.
+    """
+    found = [{**item, "cloud": str(Path(folder) / f"{item['case']}{SUFFIX}")} for item in items]
+    together = dist.is_available() and dist.is_initialized()
+    if rank == 0:
+        lacking = [item for item in found if not _is_newer(Path(item["cloud"]), Path(item["label"]))]
+        for item in tqdm(lacking, desc="clouds", unit="case", disable=not lacking):
+            given = read_label_map(item["label"], label_table)
+            counts = Counts(surface=max(1, points // 2), volume=points, near=points)
+            own = case_seed(seed, item["case"])
+            make_cloud(given.labels, given.affine, label_table, counts, own).write(item["cloud"])
+    if together:
+        dist.barrier()
+    return found
+
+
+def _is_newer(cloud: Path, label: Path) -> bool:
+    return cloud.is_file() and cloud.stat().st_mtime_ns >= label.stat().st_mtime_ns
+
+
+def scale_of(items: Sequence[dict[str, Any]]) -> float:
+    """mm that are 1 in the frame of the items' clouds.
+
+    Raises:
+        InputError: the first cloud cannot be read.
+    """
+    return Cloud.read(items[0]["cloud"]).scale_mm
+
+
+def seen_of(
+    labels: UInt8[np.ndarray, "i j k"],
+    affine: Float[np.ndarray, "4 4"],
+    label_table: StructureTable,
+    scale_mm: float,
+    points: int = Counts().surface,
+    seed: int = 0,
+) -> Cloud:
+    """The surfaces of a label map as a cloud without any distances: all that an encoder sees. It may be empty.
+
+    Args:
+        labels: the label map.
+        affine: its voxel ijk to world mm.
+        label_table: of its labels.
+        scale_mm: the frame's unit.
+        points: on all surfaces together.
+        seed: of the points.
+    """
+    surfaces = surfaces_of(labels, affine, label_table)
+    none = np.zeros((0, 3), np.float32)
+    where, normals, index = none, none, np.zeros(0, np.uint8)
+    if surfaces:
+        where, normals, index = on_surfaces(surfaces, points, Counts().quota_share, np.random.default_rng(seed))
+    no_distances = np.zeros((0, len(label_table)), np.float32)
+    i, j, k = labels.shape
+    return Cloud(
+        surface_points_mm=where.astype(np.float32),
+        surface_normals=normals.astype(np.float32),
+        surface_class=index,
+        volume_points_mm=none,
+        volume_sdf_mm=no_distances,
+        near_points_mm=none,
+        near_sdf_mm=no_distances,
+        present=np.asarray([structure.index in surfaces for structure in label_table]),
+        centre_mm=frame_centre_mm(labels.shape, affine),
+        scale_mm=scale_mm,
+        affine=np.asarray(affine, np.float64),
+        shape=(i, j, k),
+        label_table=label_table.name,
+    )

@@ -1,0 +1,208 @@
+"""Complete one heart: what a label map holds stays, what it lacks is drawn (requirements B3-B5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, UInt8
+from torch import Tensor
+
+from ...anatomy import PUBLIC_CARDIAC_CT, StructureTable, table
+from ...errors import InputError
+from ...sets.dense import CHUNK, distances_on_grid, labels_on_grid
+from ...sets.network import SetNetwork
+from ...surfaces.cloud import Cloud
+from .checkpoint import load_completion, network_of
+from .clouds import seen_of
+from .drawing import chosen
+
+GIVEN, COMPLETED = 1, 2
+"""In a source map: the voxel's structure was given, or it was completed. 0 is background."""
+
+
+@dataclass(frozen=True, eq=False)
+class Completer:
+    """A trained network and how it is asked.
+
+    Attributes:
+        network: in evaluation mode, on its device.
+        label_table: of its structures.
+        scale_mm: mm that are 1 in its frame.
+        surface_points: of the cloud it is shown.
+        stride: of the first lattice, see :func:`custom.sets.dense.labels_on_grid`.
+        bf16: run its matrix products in bfloat16.
+        seed: of the choice of surface points.
+    """
+
+    network: SetNetwork
+    label_table: StructureTable
+    scale_mm: float
+    surface_points: int = 4096
+    stride: int = 4
+    bf16: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """A completed heart, on the grid of the label map it was made from.
+
+    Attributes:
+        labels: index of the structure at each voxel.
+        source: :data:`GIVEN`, :data:`COMPLETED` or 0 at each voxel.
+        completed: names of the structures that were not given.
+        distances_mm: to each structure of the table, negative inside, if asked for.
+    """
+
+    labels: UInt8[np.ndarray, "i j k"]
+    source: UInt8[np.ndarray, "i j k"]
+    completed: tuple[str, ...]
+    distances_mm: Float32[np.ndarray, "c i j k"] | None = None
+
+
+def load_completer(
+    path: str | Path,
+    label_table: str = PUBLIC_CARDIAC_CT.name,
+    device: str | torch.device = "cpu",
+    stride: int = 4,
+    bf16: bool = False,
+) -> Completer:
+    """The completer of a checkpoint; ``InputError`` as :func:`custom.engines.completion.checkpoint.load_completion`."""
+    content = load_completion(path, label_table, device)
+    settings = content["settings"]
+    network = network_of(content).to(device)
+    points, scale_mm = int(settings["surface_points"]), float(settings["scale_mm"])
+    return Completer(network, table(label_table), scale_mm, points, stride, bf16)
+
+
+def image_of(cloud: Cloud, completer: Completer, where: str | Path = "label map") -> tuple[Tensor, Tensor]:
+    """What the network is shown of a cloud: the image [1, 3 + structures, n], and which structures [1, structures].
+
+    Raises:
+        InputError: naming ``where``; nothing is there, or the frame is not the one the network was trained in.
+    """
+    if not len(cloud.surface_points_mm):
+        remedy = "Leave it out, or withhold less of it."
+        raise InputError(where, "no structure to complete it from", "a part of a heart", remedy)
+    if cloud.scale_mm != completer.scale_mm:
+        found, wanted = f"a frame of {cloud.scale_mm:g} mm", f"one of {completer.scale_mm:g} mm"
+        raise InputError(where, found, wanted, "Make the cloud with the scale of the network, or train anew.")
+    every = cloud.in_frame()["surface"]
+    generator = np.random.default_rng(completer.seed)
+    rows = chosen(generator, np.arange(len(every)), completer.surface_points)
+    image = torch.from_numpy(np.ascontiguousarray(every[rows].T))[None]
+    return image, torch.from_numpy(np.asarray(cloud.present))[None]
+
+
+def matrix_to_frame(
+    affine: Float[np.ndarray, "4 4"], centre_mm: Float[np.ndarray, "3"], scale_mm: float
+) -> Float[np.ndarray, "3 4"]:
+    """From voxel ijk to the frame."""
+    matrix = np.array(affine[:3], dtype=np.float64)
+    matrix[:, 3] -= centre_mm
+    return matrix / scale_mm
+
+
+class Asked:
+    """One heart, encoded once: asked for some of its structures at any points of its frame.
+
+    Args:
+        completer: of the network.
+        image, input_present: of :func:`image_of`.
+    """
+
+    @torch.no_grad()
+    def __init__(self, completer: Completer, image: Tensor, input_present: Tensor) -> None:
+        self.completer, self.device = completer, next(completer.network.parameters()).device
+        self.channels: list[int] | None = None
+        present = input_present.to(self.device)
+        with self._cast():
+            codes = completer.network.encode(image.to(self.device), present)
+            self.tokens = completer.network.think(codes, present)
+
+    def _cast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.completer.bf16)
+
+    @torch.no_grad()
+    def __call__(self, points: Tensor) -> Tensor:
+        """Signed distances [structures, n] at points [3, n], of ``channels`` if that is set."""
+        with self._cast():
+            found = self.completer.network.answer(self.tokens, points[None].to(self.device).float())[0]
+        distances: Tensor = found.float().cpu()
+        return distances if self.channels is None else distances[self.channels]
+
+
+def drawn(
+    asked: Asked, to_frame: Float[np.ndarray, "3 4"], shape: tuple[int, int, int], channels: list[int]
+) -> UInt8[np.ndarray, "i j k"]:
+    """Indices of the structures of some channels on a grid; of none, background."""
+    if not channels:
+        return np.zeros(shape, np.uint8)
+    asked.channels = channels
+    matrix = torch.from_numpy(to_frame.astype(np.float32))
+    numbers = labels_on_grid(asked, matrix, shape, asked.completer.stride, CHUNK).numpy()
+    asked.channels = None
+    indices = np.asarray([0, *(asked.completer.label_table.indices[channel] for channel in channels)], np.uint8)
+    return np.asarray(indices[numbers])
+
+
+def merged(
+    given: UInt8[np.ndarray, "i j k"] | None,
+    found: UInt8[np.ndarray, "i j k"],
+    shown: Bool[np.ndarray, " c"],
+    label_table: StructureTable,
+) -> tuple[UInt8[np.ndarray, "i j k"], UInt8[np.ndarray, "i j k"]]:
+    """Labels and source map: what is given wins every voxel that it holds.
+
+    Args:
+        given: label map, or ``None`` to take what was found everywhere.
+        found: drawn by the network.
+        shown: which structures were given.
+        label_table: of both.
+    """
+    labels = found if given is None else np.where(given > 0, given, found)
+    source = np.zeros(256, np.uint8)
+    source[list(label_table.indices)] = np.where(shown, GIVEN, COMPLETED)
+    return labels, source[labels]
+
+
+def complete_case(
+    labels: UInt8[np.ndarray, "i j k"],
+    affine: Float[np.ndarray, "4 4"],
+    completer: Completer,
+    keep_given: bool = True,
+    with_distances: bool = False,
+) -> Completion:
+    """A whole heart from the label map of a part of one, on the same grid.
+
+    A structure with a voxel in the label map is given, whatever its size; all others are completed. A whole heart comes
+    back as it is if what is given is kept.
+
+    Args:
+        labels: indices of the completer's table.
+        affine: voxel ijk to world mm.
+        completer: of :func:`load_completer`.
+        keep_given: keep the given structures voxel by voxel, and let completed ones have background alone; if not, all
+            are drawn by the network.
+        with_distances: answer the signed distances too.
+
+    Raises:
+        InputError: a label map of background alone.
+    """
+    cloud = seen_of(labels, affine, completer.label_table, completer.scale_mm)
+    image, present = image_of(cloud, completer)
+    asked, shown = Asked(completer, image, present), present[0].numpy()
+    shape = (labels.shape[0], labels.shape[1], labels.shape[2])
+    to_frame = matrix_to_frame(affine, cloud.centre_mm, cloud.scale_mm)
+    channels = [channel for channel, there in enumerate(shown) if not (keep_given and there)]
+    found = drawn(asked, to_frame, shape, channels)
+    whole, source = merged(labels if keep_given else None, found, shown, completer.label_table)
+    names = tuple(name for name, there in zip(completer.label_table.names, shown, strict=True) if not there)
+    distances_mm = None
+    if with_distances:
+        matrix = torch.from_numpy(to_frame.astype(np.float32))
+        distances_mm = distances_on_grid(asked, matrix, shape).numpy() * np.float32(completer.scale_mm)
+    return Completion(whole, source, names, distances_mm)

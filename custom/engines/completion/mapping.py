@@ -1,0 +1,84 @@
+"""From what is given to files: completed label maps, source maps, distances, on the grid it came on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.inferers import Inferer
+from monai.transforms import Transform
+from torch import Tensor, nn
+
+from ...cohort.label_maps import write_label_map
+from ...sets.dense import distances_on_grid
+from .asking import bare_network
+from .completing import Asked, Completer, drawn, merged
+
+
+class MapInferer(Inferer):
+    """Complete the one case of a batch: labels and source [1, 2, i, j, k], uint8; with distances
+    [1, 2 + structures, i, j, k], single precision, in mm.
+
+    Args:
+        completer: how the network is asked; the network itself is the engine's.
+        keep_given: see :func:`custom.engines.completion.completing.complete_case`; without effect on a cloud.
+        with_distances: answer the signed distances at every voxel too.
+    """
+
+    def __init__(self, completer: Completer, keep_given: bool = True, with_distances: bool = False) -> None:
+        self.completer, self.keep_given, self.with_distances = completer, keep_given, with_distances
+
+    @torch.no_grad()
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
+        assert isinstance(network, nn.Module)
+        completer = replace(self.completer, network=bare_network(network))
+        asked = Asked(completer, inputs, kwargs["input_present"])
+        given, shown = kwargs["given"][0, 0].cpu().numpy(), kwargs["input_present"][0].cpu().numpy()
+        to_frame = kwargs["to_frame"][0].cpu().numpy()
+        keep = self.keep_given and bool(kwargs["mapped"][0])
+        channels = [channel for channel, there in enumerate(shown) if not (keep and there)]
+        found = drawn(asked, to_frame, given.shape, channels)
+        maps = np.stack(merged(given if keep else None, found, shown, completer.label_table))
+        answer = torch.from_numpy(maps)
+        if self.with_distances:
+            distances = distances_on_grid(asked, torch.from_numpy(to_frame.astype(np.float32)), given.shape)
+            answer = torch.cat([answer.float(), completer.scale_mm * distances])
+        return answer[None]
+
+
+class PartCompletiond(Transform):
+    """Cut an answer into ``pred``, the labels, ``source``, and ``distances`` if there, each with the affine."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        answer, affine = torch.as_tensor(np.asarray(item["pred"])), torch.as_tensor(np.asarray(item["affine"]))
+        item["pred"] = MetaTensor(answer[:1].to(torch.uint8), affine=affine)
+        item["source"] = MetaTensor(answer[1:2].to(torch.uint8), affine=affine)
+        if len(answer) > 2:
+            item["distances"] = MetaTensor(answer[2:], affine=affine)
+        return item
+
+
+class SaveDistancesd(Transform):
+    """Write ``FOLDER/STRUCTURE/distance/CASE.nii.gz``, float32 mm rounded to a hundredth, negative inside.
+
+    Args:
+        folder: made if it is not there.
+        completer: whose table names the structures.
+    """
+
+    def __init__(self, folder: str | Path, completer: Completer) -> None:
+        self.folder, self.names = Path(folder), completer.label_table.names
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        distances = item["distances"]
+        for name, whole in zip(self.names, np.asarray(distances), strict=True):
+            path = self.folder / name / "distance" / f"{item['case']}.nii.gz"
+            write_label_map(path, whole.round(2), np.asarray(distances.affine), np.float32)
+        return item

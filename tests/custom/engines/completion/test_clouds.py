@@ -1,0 +1,105 @@
+"""Clouds are made once, made again for a newer label map, and what is seen of a part of a heart is its surfaces."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from custom.anatomy import table
+from custom.cohort.label_maps import write_label_map
+from custom.engines.completion.cases import completion_items
+from custom.engines.completion.clouds import scale_of, seen_of, with_clouds
+from custom.engines.completion.loading import LoadCompletiond, lattice
+from custom.errors import InputError
+from custom.surfaces.cloud import Cloud
+
+SHAPE = (23, 19, 29)
+AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
+
+
+def boxes() -> np.ndarray:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[4:11, 5:13, 6:19] = 3
+    labels[12:17, 3:9, 5:11] = 5
+    return labels
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> list[dict[str, object]]:
+    write_label_map(tmp_path / "a.nii.gz", boxes(), AFFINE)
+    return completion_items(tmp_path)
+
+
+def test_a_cloud_is_made_once_and_again_for_a_newer_label_map(items: list, tmp_path: Path) -> None:
+    (item,) = with_clouds(items, tmp_path / "clouds", points=200)
+    path = Path(item["cloud"])
+    assert path == tmp_path / "clouds" / "a.npz"
+    assert scale_of([item]) == Cloud.read(path).scale_mm
+    made = path.stat().st_mtime_ns
+    with_clouds(items, tmp_path / "clouds", points=200)
+    assert path.stat().st_mtime_ns == made
+    os.utime(items[0]["label"], ns=(made + 10**9, made + 10**9))
+    with_clouds(items, tmp_path / "clouds", points=200)
+    assert path.stat().st_mtime_ns != made
+
+
+def test_what_is_seen_are_points_on_the_surfaces_of_what_is_there() -> None:
+    cloud = seen_of(boxes(), AFFINE, table(), 100.0, points=1000)
+    assert [name for name, there in zip(table().names, cloud.present, strict=True) if there] == ["LV", "RV"]
+    assert set(cloud.surface_class.tolist()) == {3, 5}
+    lv = cloud.surface_points_mm[cloud.surface_class == 3]
+    assert np.allclose([lv.min(axis=0), lv.max(axis=0)], [[7, 9, 11], [21, 25, 37]], atol=0.7)
+    assert np.allclose(cloud.centre_mm, [22, 18, 28])
+
+
+def test_the_frame_does_not_move_when_a_structure_is_missing() -> None:
+    labels = boxes()
+    whole, part = (seen_of(some, AFFINE, table(), 100.0) for some in (labels, labels * (labels == 5)))
+    assert (whole.centre_mm == part.centre_mm).all() and whole.scale_mm == part.scale_mm
+
+
+def test_nothing_is_seen_of_nothing() -> None:
+    cloud = seen_of(np.zeros(SHAPE, np.uint8), AFFINE, table(), 100.0)
+    assert len(cloud.surface_points_mm) == 0 and not cloud.present.any()
+
+
+def test_a_case_knows_what_is_labelled_and_there_and_its_lattice_has_the_label_maps_voxels(
+    items: list, tmp_path: Path
+) -> None:
+    (item,) = with_clouds(items, tmp_path / "clouds", points=200)
+    item["labelled"] = [name != "RV" for name in table().names]
+    loaded = LoadCompletiond(lattice_points=2000)(item)
+    assert [name for name, there in zip(table().names, loaded["label_valid"], strict=True) if there] == ["LV"]
+    points, labels = loaded["lattice"], loaded["lattice_labels"]
+    assert points.shape == (3, len(labels)) and 1000 < len(labels) <= 2000
+    mm = points.T * 100 + [22, 18, 28]
+    assert (labels == boxes()[tuple((mm / 2).round().astype(int).T)]).all()
+
+
+def test_a_cloud_with_nothing_labelled_or_of_another_table_is_refused(items: list, tmp_path: Path) -> None:
+    (item,) = with_clouds(items, tmp_path / "clouds", points=200)
+    with pytest.raises(InputError, match=r"a.npz: found no structure that is labelled"):
+        LoadCompletiond()({**item, "labelled": [name == "PV" for name in table().names]})
+    with pytest.raises(InputError, match=r"a.npz: found a cloud of the table public_cardiac_ct"):
+        LoadCompletiond("totalsegmentator_heart")(item)
+
+
+def test_a_corrupt_cloud_is_refused_by_name(items: list, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (item,) = with_clouds(items, tmp_path / "clouds", points=200)
+    path = Path(item["cloud"])
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    path.write_bytes(damaged)
+    with caplog.at_level(logging.INFO), pytest.raises(InputError, match="a.npz"):
+        LoadCompletiond()(item)
+
+
+@pytest.mark.parametrize(("most", "shape"), [(10**6, SHAPE), (2000, (12, 10, 15)), (1, (1, 1, 1)), (30, (3, 2, 3))])
+def test_a_lattice_has_at_most_as_many_points_as_asked_for(most: int, shape: tuple[int, int, int]) -> None:
+    ijk, labels = lattice(boxes(), np.arange(256), most)
+    assert len(ijk) == len(labels) == np.prod(shape) <= max(most, 1)
+    assert (labels == boxes()[tuple(ijk.T)]).all()

@@ -20,6 +20,9 @@ OVERHEAD = 1.25
 AT_MOST = 2
 """Cases in the timed step; more take as many times longer."""
 
+FINE = ("fine_code_side", "fine_latent_size", "fine_trunk_channels")
+"""Settings of a code's second part, which the whole heart has."""
+
 SHARES = {"new": 1.0, "begun": 1.0, "trained": 0.05, "done": 0.0}
 """Of a job's whole time, by its state; how far a training run is that was begun is not looked at."""
 
@@ -46,6 +49,7 @@ def step_seconds(
         settings["code_side"],
         settings["mlp_widths"],
         outputs=outputs,
+        **{key: settings[key] for key in FINE if key in settings},
     ).to(device)
     optimizer = torch.optim.Adam(field.parameters())
     asked = torch.rand(fewer, 3, points, device=device) * 2 - 1
@@ -97,7 +101,8 @@ def heart_seconds(job: HeartJob, cases: int, device: str) -> float:
     if not share:
         return 0.0
     structures = len(table(settings["label_table"]))
-    points = structures * settings["points_per_structure"] + settings["band_points"] + settings["background_points"]
+    points = structures * (settings["points_per_structure"] + settings["shell_points"])
+    points += settings["band_points"] + settings["background_points"]
     points += settings["teacher_points"] if settings["teacher_dir"] else 0
     batch = min(settings["batch_size"], cases)
     step = step_seconds(settings, batch, device, points, structures, settings["cpu_threads"])

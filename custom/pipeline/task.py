@@ -20,6 +20,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 """No space left on the device; the user's share of it used up."""
 
 
+PREPARING = "cutting out"
+"""In the description of a bar that comes before the one that counts."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A call for another process.
@@ -127,5 +131,7 @@ def share_done() -> tuple[float, str]:
     if not bars:
         return Phase.begin, ""
     outer = min(bars, key=lambda bar: abs(bar.pos))
+    if PREPARING in outer.desc:
+        return Phase.begin, f"{outer.desc} {outer.n}/{outer.total} {outer.unit}s"
     inside = min(1.0, outer.n / outer.total)
     return Phase.begin + (Phase.end - Phase.begin) * inside, f"{outer.desc} {outer.n}/{outer.total} {outer.unit}s"

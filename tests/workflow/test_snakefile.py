@@ -43,6 +43,8 @@ TINY_HEART: dict[str, Any] = {
     "max_epochs": 4,
     "val_interval": 2,
     "code_side": 4,
+    "fine_code_side": 6,
+    "fine_trunk_channels": [4],
     "latent_size": 4,
     "trunk_channels": [8],
     "mlp_widths": [16, 16, 16, 16],

@@ -30,6 +30,8 @@ TINY_HEART: dict[str, Any] = {
     "val_interval": 2,
     "picture_interval": 9,
     "code_side": 4,
+    "fine_code_side": 6,
+    "fine_trunk_channels": [4],
     "latent_size": 4,
     "trunk_channels": [8],
     "mlp_widths": [16, 16, 16, 16],

@@ -17,7 +17,7 @@ from custom.pipeline.lock import unfinished
 from custom.pipeline.repair import run_repair
 from custom.pipeline.request import Request
 
-from .conftest import TINY
+from .conftest import TINY, TINY_HEART
 
 pytestmark = pytest.mark.slow
 
@@ -61,8 +61,11 @@ def alive(process_id: int) -> bool:
         return False
 
 
-def repaired(output: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((output / "repaired").iterdir())}
+def made(output: Path) -> dict[str, bytes]:
+    """What a repair ends with: label maps of both stages, the package, tables."""
+    patterns = ("repaired/*", "fused/*", "unified/*", "model/*", "metrics.csv", "ledger.csv", "unified_run/ledger.csv")
+    paths = [path for pattern in patterns for path in sorted(output.glob(pattern))]
+    return {str(path.relative_to(output)): path.read_bytes() for path in paths}
 
 
 def kill_at(output: Path, moment: str, given: dict[str, Any]) -> None:
@@ -78,23 +81,29 @@ def kill_at(output: Path, moment: str, given: dict[str, Any]) -> None:
 
 
 def test_killed_at_any_moment_and_begun_again_it_ends_with_the_same_bytes(hearts: Path, tmp_path: Path) -> None:
+    tiny: dict[str, Any] = {
+        "overrides": TINY,
+        "unified_overrides": {**TINY_HEART, "cpu_threads": 1, "max_epochs": 40, "val_interval": 2},
+    }
+    tiny["unified_overrides"]["save_seconds"] = 0.01
     whole = Request(
-        labels=hearts / "labels", output=tmp_path / "whole", structures=TWO, workers=1, device="cpu", overrides=TINY
+        labels=hearts / "labels", output=tmp_path / "whole", structures=TWO, workers=1, device="cpu", **tiny
     )
     run_repair(whole)
     output = tmp_path / "out"
     given = {
         "labels": str(hearts / "labels"), "output": str(output), "structures": TWO, "workers": 2, "device": "cpu",
-        "overrides": TINY,
+        **tiny,
     }  # fmt: skip
-    for moment in ("stage1/*/*.pt", "stage1/masks/*/*.nii.gz", "repaired/*.nii.gz"):
+    moments = ["stage1/*/*.pt", "stage1/masks/*/*.nii.gz", "fused/*.nii.gz", "unified_run/heart/last.pt"]
+    for moment in (*moments, "unified_run/maps/*.nii.gz", "unified/*.nii.gz"):
         kill_at(output, moment, given)
     process = started(REPAIR, given)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert repaired(output) == repaired(tmp_path / "whole")
-    assert (output / "metrics.csv").read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
-    assert (output / "ledger.csv").read_bytes() == (tmp_path / "whole" / "ledger.csv").read_bytes()
+    ends, same = made(output), made(tmp_path / "whole")
+    assert len(same) == 2 + 2 + 2 + 4 + 3
+    assert {name for name in ends | same if ends.get(name) != same.get(name)} == set()
     assert unfinished(output) == []
 
 

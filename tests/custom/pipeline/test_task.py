@@ -60,6 +60,9 @@ def test_progress_is_the_outermost_bars_share_of_its_phase() -> None:
         with tqdm(total=10, desc="inner") as inner:
             inner.update(9)
             assert share_done() == (0.25, "LA 1/4 epochs")
+    with tqdm(total=4, desc="LA: cutting out", unit="case") as outer:
+        outer.update(3)
+        assert share_done() == (0.0, "LA: cutting out 3/4 cases")
     phase(0.5, 0.9)
     with tqdm(total=4, desc="LA", unit="case") as outer:
         outer.update(2)

@@ -132,3 +132,14 @@ def test_a_search_taken_up_again_equals_an_unbroken_one(hearts: Path, cohort: Pa
     after = load_checkpoint(last)["model"]["codes.table.weight"]
     unbroken = load_checkpoint(tmp_path / "unbroken" / "fit" / "last.pt")["model"]["codes.table.weight"]
     assert torch.equal(before, after) and torch.equal(after, unbroken)
+
+
+def test_a_found_heart_is_decided_by_the_calibrated_thresholds_of_the_trained_ones(
+    hearts: Path, cohort: Path, tmp_path: Path
+) -> None:
+    trained = load_checkpoint(hearts / "heart" / "best.pt")
+    calibrated = {name.name: 0.4 for name in table()}
+    torch.save({**trained, "thresholds": calibrated}, tmp_path / "calibrated.pt")
+    shared = {"checkpoint": tmp_path / "calibrated.pt", "run_dir": tmp_path / "fit", "max_epochs": 1, "val_interval": 1}
+    train(cohort / "unseen" / "whole", tmp_path, FIT, **shared)
+    assert load_checkpoint(tmp_path / "fit" / "best.pt")["thresholds"] == calibrated

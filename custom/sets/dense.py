@@ -43,9 +43,12 @@ def distances_on_grid(
     ask: Ask, to_frame: Float[Tensor, "3 4"], shape: tuple[int, int, int], chunk: int = CHUNK
 ) -> Float[Tensor, "classes i j k"]:
     """Signed distances at every voxel, in units of the frame."""
-    axes = [torch.arange(size) for size in shape]
-    ijk = torch.cartesian_prod(*axes)
-    return ask_in_chunks(ask, voxel_points(to_frame, ijk), chunk).reshape(-1, *shape)
+    plane = torch.cartesian_prod(*[torch.arange(size) for size in shape[1:]]).reshape(-1, 2)
+    planes = []
+    for position in range(shape[0]):
+        ijk = torch.cat([torch.full_like(plane[:, :1], position), plane], dim=1)
+        planes.append(ask_in_chunks(ask, voxel_points(to_frame, ijk), chunk))
+    return torch.stack(planes, dim=1).reshape(-1, *shape)
 
 
 @torch.no_grad()
@@ -84,6 +87,14 @@ def labels_on_grid(
             for part in corners[fine].split(max(1, chunk // stride**3)):
                 ijk = (part[:, None] + within).reshape(-1, 3)
                 labels[ijk[:, 0], ijk[:, 1], ijk[:, 2]] = labels_of(ask(voxel_points(to_frame, ijk)).cpu())
-    labels = labels[: shape[0], : shape[1], : shape[2]]
-    beyond = voxel_points(to_frame, torch.cartesian_prod(*[torch.arange(size) for size in shape])).abs().amax(dim=0) > 1
-    return torch.where(beyond.reshape(shape), torch.zeros_like(labels), labels)
+    return _within_cube(labels[: shape[0], : shape[1], : shape[2]].contiguous(), to_frame)
+
+
+def _within_cube(labels: UInt8[Tensor, "i j k"], to_frame: Float[Tensor, "3 4"]) -> UInt8[Tensor, "i j k"]:
+    """The labels, 0 beyond the cube of the frame; plane by plane, so that no list of all voxels is ever made."""
+    plane = torch.cartesian_prod(*[torch.arange(size) for size in labels.shape[1:]]).reshape(-1, 2)
+    for position, part in enumerate(labels):
+        ijk = torch.cat([torch.full_like(plane[:, :1], position), plane], dim=1)
+        beyond = voxel_points(to_frame, ijk).abs().amax(dim=0) > 1
+        part[beyond.reshape(part.shape)] = 0
+    return labels

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from custom.engines.checkpoint import save_atomically
 from custom.engines.completion.checkpoint import load_completion, network_of
 from custom.engines.preflight import root_cause
 from custom.errors import InputError
-from tests.bundles.completing import SHORT, train, workflow
+from tests.bundles.completing import SHORT, command, train, workflow
 
 NAMES = table().names
 
@@ -213,3 +216,26 @@ def test_a_disk_that_is_full_leaves_the_checkpoint_that_was_there(
     monkeypatch.undo()
     assert (first / "phase1" / "last.pt").read_bytes() == before
     assert root_cause(InputError("a", "b", "c", "d")) is not None
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns_from_the_same_batches(clouded: Path, tmp_path: Path) -> None:
+    settings = {"max_epochs": 10, "val_interval": 5, "val_points": 2000, "val_share": 0.0, "hidden_counts": [0, 3]}
+    train(clouded, tmp_path / "one", **settings, batch_size=4)
+    where = {"dataset_dir": clouded / "truth", "clouds_dir": clouded / "clouds", "output_dir": tmp_path / "two"}
+    arguments = command("training", ["train", "smoke", "multi_gpu_train"], **where, **settings, batch_size=2)
+    launcher = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [*launcher, *arguments[arguments.index("-m") :]],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    content = load_completion(tmp_path / "two" / "phase1" / "last.pt")
+    assert content["settings"]["effective_batch"] == 4
+    one, two = (model_of(tmp_path / which) for which in ("one", "two"))
+    assert all(torch.allclose(one[key], two[key], atol=0.02) for key in one)
+    scored = [[event.value for event in scalars(tmp_path / which).Scalars("val_dice")] for which in ("one", "two")]
+    assert scored[1] == pytest.approx(scored[0], abs=0.02)

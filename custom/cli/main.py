@@ -15,11 +15,12 @@ from .. import __version__
 from ..cohort.defects import Defects
 from ..errors import InputError
 from .bundling import Bundling
+from .completing import Completing
 from .modelling import Modelling
 from .repairing import Repairing
 
 
-class Commands(Repairing, Bundling, Modelling):
+class Commands(Repairing, Bundling, Modelling, Completing):
     """Repair noisy cardiac label maps with implicit functions. `corfield COMMAND --help` tells more."""
 
     def version(self) -> None:
@@ -33,7 +34,8 @@ def check_flags(arguments: list[str]) -> None:
     Raises:
         InputError: naming the nearest flag.
     """
-    command = getattr(Commands, arguments[0], None) if arguments and not arguments[0].startswith("_") else None
+    name = arguments[0].replace("-", "_") if arguments else ""
+    command = getattr(Commands, name, None) if name and not name.startswith("_") else None
     if command is None or command is Commands.check:  # which judges the settings of a config itself
         return
     known = [name for name in inspect.signature(command).parameters if name != "self"]

@@ -13,6 +13,18 @@ def listed(names: Any) -> tuple[str, ...]:
     return tuple(str(name).strip() for name in several if str(name).strip())
 
 
+def lengths_mm(name: str, values: Any) -> tuple[float, ...]:
+    """``0.5,5`` as numbers; a command line may give it as a tuple or a number.
+
+    Raises:
+        InputError: something in it is no number.
+    """
+    try:
+        return tuple(float(value) for value in listed(values))
+    except ValueError as error:
+        raise InputError(name, repr(values), "numbers of mm with commas between them", "Correct it.") from error
+
+
 def flag(name: str, value: Any) -> bool:
     """A flag's value.
 

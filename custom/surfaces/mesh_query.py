@@ -7,6 +7,7 @@ folder; the same kernel runs on both.
 from __future__ import annotations
 
 import inspect
+import os
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,21 @@ from ..errors import InputError
 wp: Any = warp
 
 wp.config.log_level = wp.LOG_ERROR
+
+
+def _start_quietly() -> None:
+    """Start warp, which else says on standard error that there is no GPU, whether one was asked for or not."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        wp.init()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+_start_quietly()
 
 _FARTHEST_MM = wp.constant(1.0e6)
 
@@ -51,7 +67,7 @@ class MeshQuery:
     """
 
     def __init__(self, vertices: Float[np.ndarray, "n 3"], faces: Int32[np.ndarray, "m 3"], device: str = "") -> None:
-        self.device = _device(device)
+        self.device = check_device(device)
         points = wp.array(np.ascontiguousarray(vertices, np.float32), dtype=wp.vec3, device=self.device)
         corners = wp.array(np.ascontiguousarray(faces).reshape(-1), dtype=wp.int32, device=self.device)
         self.mesh = wp.Mesh(points, corners, support_winding_number=True)
@@ -73,7 +89,12 @@ class MeshQuery:
         return distance.numpy(), side.numpy()
 
 
-def _device(name: str) -> Any:
+def check_device(name: str) -> Any:
+    """The device of that name; a GPU, if there is one, for an empty name.
+
+    Raises:
+        InputError: it is not there.
+    """
     there = [str(device) for device in wp.get_devices()]
     wanted = name or ("cuda" if wp.is_cuda_available() else "cpu")
     if wanted not in there and not (wanted == "cuda" and wp.is_cuda_available()):

@@ -1,0 +1,98 @@
+"""Commands on the way from label maps to whole hearts: clouds of points and their gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..anatomy import PUBLIC_CARDIAC_CT
+from ..pipeline.check_clouds import run_check_clouds
+from ..pipeline.clouds import CloudRequest, run_clouds
+from ..pipeline.typed import lengths_mm
+from ..surfaces.frame import SCALE_MM
+from ..surfaces.sampling import Counts
+from .saying import end_with, say
+
+
+class Completing:
+    """Commands on the way from label maps to whole hearts."""
+
+    def clouds(
+        self,
+        labels: str,
+        output: str,
+        points: int = 100_000,
+        near_points: int = 100_000,
+        surface_points: int = 50_000,
+        quota_share: float = 0.5,
+        near_sigmas_mm: str = "0.5,5",
+        scale_mm: float = SCALE_MM,
+        centre: str = "",
+        validation: float = 0.1,
+        test: float = 0.1,
+        label_table: str = PUBLIC_CARDIAC_CT.name,
+        device: str = "cpu",
+        workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        """Make a cloud of every label map: OUTPUT/NAME.npz, with exact signed distances to each structure, in mm.
+
+        Needs the extra `completion`. A faulty label map is named and left out, the others are done, and the exit code
+        is 1. Stopped at any moment, the same command goes on where it stopped. OUTPUT/datalist.json and .csv say which
+        case is for training, validation and test. `corfield check-clouds OUTPUT` comes next: training wants its word.
+
+        Args:
+            labels: folder of label maps (.nii, .nii.gz), one label map, or a MONAI data list (.json).
+            output: folder to write; give the same one again to go on.
+            points: all over the frame, with distances.
+            near_points: round the surfaces, with distances.
+            surface_points: on the surfaces, with normals.
+            quota_share: of near and surface points, the share dealt out evenly to all structures; the rest by area.
+            near_sigmas_mm: how far near points are scattered, standard deviations with commas between them.
+            scale_mm: how many mm are 1 in the frame; the same in every case.
+            centre: the frame's centre, x,y,z in world mm, for data registered to one space; that of each grid if left
+                out. It never depends on which structures are there.
+            validation: share of the cases.
+            test: share of the cases.
+            label_table: which number is which structure: public_cardiac_ct or totalsegmentator_heart.
+            device: cpu or cuda, for the distances.
+            workers: processes; as many as there are cores if left out. Each takes up to about 1 GB.
+            seed: of points and splits.
+        """
+        counts = Counts(
+            surface=surface_points,
+            volume=points,
+            near=near_points,
+            quota_share=quota_share,
+            near_sigmas_mm=lengths_mm("--near_sigmas_mm", near_sigmas_mm),
+        )
+        request = CloudRequest(
+            labels=Path(str(labels)),
+            output=Path(str(output)),
+            label_table=str(label_table),
+            counts=counts,
+            validation=validation,
+            test=test,
+            scale_mm=scale_mm,
+            centre=lengths_mm("--centre", centre),
+            device=str(device),
+            workers=workers,
+            seed=seed,
+        )
+        made = run_clouds(request)
+        say(made.text)
+        end_with(made.faults)
+
+    def check_clouds(self, clouds: str, labels: str = "", workers: int = 0) -> None:
+        """Check every cloud of a folder against its label map; CLOUDS/gate.json keeps what training asks for.
+
+        Numbers, grid, presence; for each structure: bound, sign at the voxel, share of signs, zero at the surface,
+        slope. A bad cloud is named with the checks it failed, and the exit code is 1: nothing may learn from it.
+
+        Args:
+            clouds: folder that `corfield clouds` has written.
+            labels: folder of the label maps; where CLOUDS/datalist.json says if left out.
+            workers: processes; as many as there are cores if left out.
+        """
+        checked = run_check_clouds(Path(str(clouds)), Path(str(labels)) if labels != "" else None, workers)
+        say(checked.text)
+        end_with(checked.faults)

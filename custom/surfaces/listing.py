@@ -1,0 +1,118 @@
+"""The lists of a folder of clouds: which case is for training, for validation and for the test (requirement B1)."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .gate import require_passed
+
+LISTING, TABLE = "datalist.json", "datalist.csv"
+SPLITS = ("training", "validation", "test")
+
+
+def split_cases(cases: Sequence[str], validation: float, test: float, seed: int) -> dict[str, str]:
+    """The split of each case. Chosen by digests of seed and name: neither order nor folder changes it.
+
+    Each of the two shares is rounded to whole cases, to at least one if it is above 0 and there are three cases.
+
+    Raises:
+        InputError: shares that leave no case to train on.
+    """
+    for name, share in (("--validation", validation), ("--test", test)):
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
+            raise InputError(name, repr(share), "a share from 0 to below 1", "Correct it.")
+    least = 1 if len(cases) >= 3 else 0
+    held = [max(round(share * len(cases)), least if share > 0 else 0) for share in (test, validation)]
+    if sum(held) >= max(len(cases), 1):
+        found = f"shares of {validation:g} and {test:g} of {len(cases)} cases"
+        raise InputError("--validation and --test", found, "shares that leave cases to train on", "Lower them.")
+    ranked = sorted(cases, key=lambda case: hashlib.blake2b(f"{seed}/{case}".encode(), digest_size=8).digest())
+    names = ["test"] * held[0] + ["validation"] * held[1]
+    return {case: names[rank] if rank < len(names) else "training" for rank, case in enumerate(ranked)}
+
+
+def write_listing(folder: Path, labels: Mapping[str, str | Path], splits: Mapping[str, str]) -> None:
+    """Write ``datalist.json``, a MONAI data list, and ``datalist.csv``, each whole or not at all.
+
+    An item has ``cloud``, the file's name in this folder; ``label``, the label map's absolute path; and ``case``.
+
+    Args:
+        folder: of the clouds.
+        labels: the label map of each case.
+        splits: where each case belongs.
+
+    Raises:
+        InputError: the place cannot be written.
+    """
+    rows = [
+        {"case": case, "split": splits[case], "cloud": f"{case}.npz", "label": str(labels[case])} for case in labels
+    ]
+    rows.sort(key=lambda row: (SPLITS.index(row["split"]), row["case"]))
+    lists = {
+        split: [{key: row[key] for key in ("cloud", "label", "case")} for row in rows if row["split"] == split]
+        for split in SPLITS
+    }
+    _write(folder / LISTING, json.dumps(lists, indent=1) + "\n")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["case", "split", "cloud", "label"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    _write(folder / TABLE, text.getvalue())
+
+
+def read_listing(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """The items of each split of a folder of clouds; paths absolute.
+
+    Raises:
+        InputError: no list there, or one that is none.
+    """
+    path = Path(folder) / LISTING
+    wanted, remedy = "the list that `corfield clouds` writes", "Make the clouds, or give their folder."
+    if not path.is_file():
+        raise InputError(path, "no such file", wanted, remedy)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            split: [
+                {"cloud": str(path.parent.absolute() / item["cloud"]), "label": item["label"], "case": item["case"]}
+                for item in content.get(split, [])
+            ]
+            for split in SPLITS
+        }
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        raise InputError(path, f"something else ({error})", wanted, remedy) from error
+
+
+def find_clouds(folder: str | Path, split: str = "training") -> list[dict[str, Any]]:
+    """The items of one split, for a MONAI data set: ``cloud``, ``label``, ``case``; all of them passed the gate.
+
+    Raises:
+        InputError: an unknown split, an empty one, or clouds that did not pass or changed since.
+    """
+    if split not in SPLITS:
+        raise InputError("split", repr(split), f"one of {', '.join(SPLITS)}", "Choose one of them.")
+    items = read_listing(folder)[split]
+    if not items:
+        raise InputError(Path(folder) / LISTING, f"no case for {split}", "at least one", "Raise its share.")
+    require_passed([item["cloud"] for item in items])
+    return items
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        found = f"a place that cannot be written ({error.strerror or error})"
+        raise InputError(path, found, "a writable file", "Choose another output folder or free some space.") from error
+    finally:
+        part.unlink(missing_ok=True)

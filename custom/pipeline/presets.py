@@ -55,7 +55,7 @@ PRESETS = {
             "the structures' own settings, three quarters of their epochs: a first look",
             share=0.75,
             least_epochs=100,
-            heart={"max_epochs": 120, "val_interval": 40, "picture_interval": 120},
+            heart={"max_epochs": 200, "val_interval": 50, "picture_interval": 200},
         ),
         Preset("standard", "the structures' own settings, small fields that were measured to be best on a CPU"),
         Preset("full", "the published field with 323 features for every structure: for a GPU", overlays=False),

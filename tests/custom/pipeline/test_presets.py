@@ -12,6 +12,9 @@ from custom.errors import InputError
 from custom.pipeline.presets import (
     PRESETS,
     Preset,
+    heart_configs,
+    heart_inference_settings,
+    heart_training_settings,
     inference_settings,
     overlay_of,
     preset_named,
@@ -73,6 +76,35 @@ def test_changes_stand_over_the_preset_and_each_goes_to_the_run_that_knows_it() 
     assert (training["max_epochs"], training["seed"], "threshold" in training) == (7, 5, False)
     inference = inference_settings(PRESETS["quick"], LA, changes)
     assert (inference["threshold"], "max_epochs" in inference, "seed" in inference) == (0.3, False, False)
+
+
+def test_where_a_run_works_is_told_to_training_and_inference_alike() -> None:
+    given = {"device": "cuda:1"}
+    assert training_settings(PRESETS["quick"], LA, given)["device"] == "cuda:1"
+    assert inference_settings(PRESETS["quick"], LA, given)["device"] == "cuda:1"
+    assert heart_training_settings(PRESETS["quick"], given)["device"] == "cuda:1"
+    assert heart_inference_settings(given)["device"] == "cuda:1"
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_a_whole_heart_is_trained_by_settings_its_bundle_has_and_validated_at_the_last_epoch(preset: Preset) -> None:
+    own = read_settings(heart_configs("train"))
+    settings = own | heart_training_settings(preset, {})
+    assert set(settings) == set(own)
+    assert settings["max_epochs"] % settings["val_interval"] == 0
+
+
+def test_quick_trains_a_whole_heart_for_fewer_epochs() -> None:
+    quick, standard = (heart_training_settings(PRESETS[name], {}) for name in ("quick", "standard"))
+    assert standard == {}
+    assert quick["max_epochs"] < read_settings(heart_configs("train"))["max_epochs"]
+
+
+def test_changes_of_a_whole_heart_stand_over_the_preset_and_each_goes_to_the_run_that_knows_it() -> None:
+    changes = {"max_epochs": 7, "fallback": "best"}
+    training = heart_training_settings(PRESETS["quick"], changes)
+    assert (training["max_epochs"], "fallback" in training) == (7, False)
+    assert heart_inference_settings(changes) == {"cpu_threads": 1, "save_probability": False, "fallback": "best"}
 
 
 @pytest.mark.parametrize(("structure", "kept"), [(LA, False), (LAA, True), (CORONARY, True)])

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from custom.cohort.label_maps import write_label_map
+from custom.consistency.ledger import write_ledger
 from custom.engines.checkpoint import load_checkpoint
 from custom.errors import InputError
 from custom.pipeline import steps
 from custom.pipeline.blueprint import Blueprint, read_blueprint
+from custom.pipeline.finals import map_of
 from custom.pipeline.records import read_record, write_record
 from custom.pipeline.stage1 import state_of
 
@@ -120,6 +126,54 @@ def test_a_report_without_a_single_repaired_case_is_refused(planned: Blueprint, 
     write_record(tmp_path / "fuse" / "0000", {"faults": ["phantom_000: lost"]})
     with pytest.raises(InputError, match="phantom_000: lost"):
         steps.report(planned, tmp_path, tmp_path / "report", 1)
+
+
+def test_the_jobs_of_stage_3_together_are_a_finished_stage_and_its_package(planned: Blueprint, tmp_path: Path) -> None:
+    output, marks = planned.request.output, tmp_path / "marks"
+    for case in planned.cases:  # as if stage 2 had done its work
+        (output / "fused").mkdir(exist_ok=True)
+        shutil.copy(case.path, output / "fused")
+        write_ledger(output / "ledger" / f"{case.name}.csv", {})
+    overrides = {**planned.request.unified_overrides, "teacher_dir": ""}
+    planned = replace(planned, request=replace(planned.request, final="unified", unified_overrides=overrides))
+    steps.unify(planned, "cpu", 1, 1)
+    job = planned.heart(planned.fused)
+    assert job is not None
+    states = [state_of(job)]
+    for batch in ("0000", "0001"):
+        steps.draw_batch(planned, batch, marks / "draw" / batch)
+        states.append(state_of(job))
+    assert states == ["trained", "trained", "done"]
+    steps.pack_heart(planned)
+    steps.report(planned, marks, tmp_path / "report", 1)
+    assert read_record(tmp_path / "report") == {"faults": []}
+    for case in planned.cases:
+        assert os.path.samefile(map_of(output, "repaired", case.name), map_of(output, "unified", case.name))
+    written = {path: path.stat().st_mtime_ns for path in (output / "model").iterdir()}
+    steps.unify(planned, "cpu", 1, 1)
+    steps.pack_heart(planned)
+    assert {path: path.stat().st_mtime_ns for path in written} == written and len(written) == 4
+
+
+def test_a_fault_in_drawing_is_noted(planned: Blueprint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(job: Any, cases: Any) -> None:
+        raise InputError(cases[0], "a hole in the disk", "a field", "Mend it.")
+
+    for case in planned.cases:
+        write_label_map(map_of(planned.request.output, "fused", case.name), np.ones((3, 5, 7), np.uint8), np.eye(4))
+    monkeypatch.setattr(steps, "infer", broken)
+    steps.draw_batch(planned, "0001", tmp_path / "draw" / "0001")
+    fault = "phantom_001: found a hole in the disk; wanted a field. Mend it."
+    assert read_record(tmp_path / "draw" / "0001") == {"faults": [fault]}
+    write_record(tmp_path / "report", {"faults": [fault]})
+    with pytest.raises(InputError, match="a hole in the disk"):
+        steps.judge(tmp_path / "report", tmp_path)
+    assert list((tmp_path / "draw").iterdir()) == []
+
+
+def test_a_whole_heart_of_nothing_is_refused(planned: Blueprint) -> None:
+    with pytest.raises(InputError, match="stage 3: found no fused label map that holds anything"):
+        steps.unify(planned, "cpu", 1, 1)
 
 
 @pytest.mark.parametrize("number", ["1.5", "-1", "two", ""])

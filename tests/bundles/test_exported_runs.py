@@ -16,7 +16,7 @@ from custom.export.bundle import run_export
 from custom.export.checkpoint import MODEL, add_checkpoint, takers
 from custom.export.layouts import laid_out, published_dependencies
 from custom.export.source import bundle_names, read_bundle
-from tests.bundles import whole_hearts
+from tests.bundles import completing, whole_hearts
 from tests.bundles.exporting import CODE, clean_python, each_bundle, each_layout, exported, links_to, run_id, unpacked
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return links_to(published_dependencies(), tmp_path_factory.mktemp("published"))
+    """What is installed with the package and its extra for the making of clouds."""
+    return links_to([*published_dependencies(), "warp-lang"], tmp_path_factory.mktemp("published"))
 
 
 def test_the_clean_python_has_the_published_dependencies_and_nothing_else(published: Path, tmp_path: Path) -> None:
@@ -74,12 +75,23 @@ def trained_heart(bundle: Any, tmp_path_factory: pytest.TempPathFactory) -> Path
     return output_dir
 
 
+@pytest.fixture(scope="module")
+def trained_completion(bundle: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output_dir = tmp_path_factory.mktemp("completion")
+    completing.train(bundle.truth.parent, output_dir, max_epochs=1, clouds_dir=output_dir / "clouds")
+    return output_dir
+
+
 @each_bundle
 def test_zoo_the_zoos_own_checks_of_a_network_pass(
-    name: str, trained: Path, trained_heart: Path, published: Path, tmp_path: Path
+    name: str, trained: Path, trained_heart: Path, trained_completion: Path, published: Path, tmp_path: Path
 ) -> None:
     """They start in another folder with the bundle's on the path, and give no key of the checkpoint."""
-    best = {"near_stage1": trained / "LA" / "best.pt", "unified_implicit": trained_heart / "heart" / "best.pt"}
+    best = {
+        "near_stage1": trained / "LA" / "best.pt",
+        "unified_implicit": trained_heart / "heart" / "best.pt",
+        "heart_completion": trained_completion / "phase1" / "best.pt",
+    }
     weights = best[name] if takers(exported(name, "zoo")) else None
     folder = unpacked(run_export(name, tmp_path / "x.zip", "zoo", weights).path, tmp_path / "models")
     where = {"meta_file": f"{folder}/configs/metadata.json", "config_file": f"{folder}/configs/inference.json"}

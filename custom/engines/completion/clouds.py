@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from ...anatomy import PUBLIC_CARDIAC_CT, StructureTable
 from ...cohort.label_maps import read_label_map
 from ...surfaces.cloud import Cloud
 from ...surfaces.frame import frame_centre_mm
+from ...surfaces.gate import entry, read_gate, require_passed, write_gate
 from ...surfaces.making import case_seed, make_cloud
+from ...surfaces.quality import examine
 from ...surfaces.sampling import Counts, on_surfaces
 from ...surfaces.surface import surfaces_of
-
-LOGGER = logging.getLogger(__name__)
 
 SUFFIX = ".npz"
 
@@ -53,14 +52,30 @@ def with_clouds(
     together = dist.is_available() and dist.is_initialized()
     if rank == 0:
         lacking = [item for item in found if not _is_newer(Path(item["cloud"]), Path(item["label"]))]
-        for item in tqdm(lacking, desc="clouds", unit="case", disable=not lacking):
-            given = read_label_map(item["label"], label_table)
-            counts = Counts(surface=max(1, points // 2), volume=points, near=points)
-            own = case_seed(seed, item["case"])
-            make_cloud(given.labels, given.affine, label_table, counts, own).write(item["cloud"])
+        _make(lacking, Path(folder), label_table, Counts(surface=max(1, points // 2), volume=points, near=points), seed)
     if together:
         dist.barrier()
+    require_passed([item["cloud"] for item in found])
     return found
+
+
+def _make(items: Sequence[dict[str, Any]], folder: Path, label_table: str, counts: Counts, seed: int) -> None:
+    """Make clouds, examine them against their label maps, and tell the gate; what is made stays if a later one fails.
+
+    Raises:
+        InputError: as :func:`with_clouds`.
+    """
+    gate = read_gate(folder)
+    try:
+        for item in tqdm(items, desc="clouds", unit="case", disable=not items):
+            given = read_label_map(item["label"], label_table)
+            cloud = make_cloud(given.labels, given.affine, label_table, counts, case_seed(seed, item["case"]))
+            path = Path(item["cloud"])
+            cloud.write(path)
+            gate[path.name] = entry(path, examine(cloud, given.labels, given.affine))
+    finally:
+        if items and folder.is_dir():
+            write_gate(folder, gate)
 
 
 def _is_newer(cloud: Path, label: Path) -> bool:

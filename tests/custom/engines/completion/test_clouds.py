@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from custom.engines.completion.clouds import scale_of, seen_of, with_clouds
 from custom.engines.completion.loading import LoadCompletiond, lattice
 from custom.errors import InputError
 from custom.surfaces.cloud import Cloud
+from custom.surfaces.making import make_cloud
 
 SHAPE = (23, 19, 29)
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -45,6 +48,30 @@ def test_a_cloud_is_made_once_and_again_for_a_newer_label_map(items: list, tmp_p
     os.utime(items[0]["label"], ns=(made + 10**9, made + 10**9))
     with_clouds(items, tmp_path / "clouds", points=200)
     assert path.stat().st_mtime_ns != made
+
+
+def test_a_cloud_that_was_changed_or_never_checked_is_not_learned_from(items: list, tmp_path: Path) -> None:
+    (item,) = with_clouds(items, tmp_path / "clouds", points=200)
+    path = Path(item["cloud"])
+    cloud = Cloud.read(path)
+    replace(cloud, volume_sdf_mm=-cloud.volume_sdf_mm, near_sdf_mm=-cloud.near_sdf_mm).write(path)
+    with pytest.raises(InputError, match="a.npz: changed since it was checked"):
+        with_clouds(items, tmp_path / "clouds")
+    (tmp_path / "clouds" / "gate.json").unlink()
+    with pytest.raises(InputError, match="a.npz: never checked"):
+        with_clouds(items, tmp_path / "clouds")
+
+
+def test_a_cloud_of_wrong_signs_is_refused_when_it_is_made(
+    items: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def outside_everywhere(*arguments: Any, **settings: Any) -> Cloud:
+        cloud = make_cloud(*arguments, **settings)
+        return replace(cloud, volume_sdf_mm=np.abs(cloud.volume_sdf_mm), near_sdf_mm=np.abs(cloud.near_sdf_mm))
+
+    monkeypatch.setattr("custom.engines.completion.clouds.make_cloud", outside_everywhere)
+    with pytest.raises(InputError, match="a.npz: LV: sign"):
+        with_clouds(items, tmp_path / "clouds", points=2000)
 
 
 def test_what_is_seen_are_points_on_the_surfaces_of_what_is_there() -> None:

@@ -37,13 +37,21 @@ def _labelled(item: dict[str, Any], label_table: str, where: Path) -> list[bool]
     return [structure.name in chosen for structure in labels_of]
 
 
+def _told(item: dict[str, Any], label_table: str, where: Path) -> dict[str, Any]:
+    """What a data list says of a case beside its label map."""
+    told: dict[str, Any] = {"labelled": _labelled(item, label_table, where)}
+    if "cloud" in item:
+        told["cloud"] = str(where.parent / item["cloud"])
+    return told
+
+
 def completion_items(dataset_dir: str | Path, label_table: str = PUBLIC_CARDIAC_CT.name) -> list[dict[str, Any]]:
     """The items of :func:`custom.cohort.cases.find_items`, with ``labelled`` and ``held_out`` beside them.
 
     Args:
-        dataset_dir: a folder of label maps, one label map, or a data list. An item of a list may say ``labelled``, the
-            names of the structures that somebody labelled there; a list may have a group ``validation`` beside
-            ``training``.
+        dataset_dir: a folder of label maps, one label map, or a data list, such as that of ``corfield clouds``. An item
+            of a list may say ``labelled``, the names of the structures that somebody labelled there, and ``cloud``,
+            its cloud relative to the list; a list may have a group ``validation`` beside ``training``.
         label_table: name of the table.
 
     Raises:
@@ -56,18 +64,17 @@ def completion_items(dataset_dir: str | Path, label_table: str = PUBLIC_CARDIAC_
         return [{**item, "labelled": every, "held_out": False} for item in find_items(place, label_table)]
     items = find_items(place, label_table)
     listed = _listed(place)
-    known = {case_name(item["label"]): _labelled(item, label_table, place) for item, _ in listed}
+    known = {case_name(item["label"]): _told(item, label_table, place) for item, _ in listed}
     held = {case_name(item["label"]) for item, for_validation in listed if for_validation}
     both = held & {item["case"] for item in items}
     if both:
         found = f"{', '.join(sorted(both)[:3])} in both groups"
         raise InputError(place, found, "cases of their own for validation", "Take them out of one of the two.")
-    found_items = [{**item, "labelled": known[item["case"]], "held_out": False} for item in items]
+    found_items = [{**item, **known[item["case"]], "held_out": False} for item in items]
     for item, for_validation in listed:
         if for_validation:
             (own,) = find_items(place.parent / item["label"], label_table)
-            position = {"index": len(found_items), "labelled": known[own["case"]], "held_out": True}
-            found_items.append({**own, **position})
+            found_items.append({**own, "index": len(found_items), **known[own["case"]], "held_out": True})
     return found_items
 
 

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from ...anatomy import PUBLIC_CARDIAC_CT, StructureTable
 from ...cohort.label_maps import read_label_map
+from ...errors import InputError
 from ...surfaces.cloud import Cloud
-from ...surfaces.frame import frame_centre_mm
+from ...surfaces.frame import frame_centre_mm, grid_centre_mm
 from ...surfaces.gate import entry, read_gate, require_passed, write_gate
 from ...surfaces.making import case_seed, make_cloud
 from ...surfaces.quality import examine
@@ -22,6 +23,9 @@ from ...surfaces.sampling import Counts, on_surfaces
 from ...surfaces.surface import surfaces_of
 
 SUFFIX = ".npz"
+
+FRAMES_READ = 3
+"""Clouds that are read to find the frame of all; each is checked again when it is loaded."""
 
 
 def with_clouds(
@@ -32,12 +36,13 @@ def with_clouds(
     seed: int = 0,
     rank: int = 0,
 ) -> list[dict[str, Any]]:
-    """The items with ``cloud``, the path of the cloud of each, which is made if there is none newer than its label map.
+    """The items with ``cloud``, the path of the cloud of each.
 
-    Of several processes the first makes them, and the others wait.
+    An item that comes with one keeps it. For the others it is made, if there is none newer than the label map; of
+    several processes the first makes them, and the others wait.
 
     Args:
-        items: with ``label``, a path, and ``case``.
+        items: with ``label``, a path, and ``case``; perhaps with ``cloud``.
         folder: of the clouds.
         label_table: of the label maps.
         points: in the volume of a cloud that is made, as many near its surfaces, and half as many on them.
@@ -48,10 +53,11 @@ def with_clouds(
         InputError: a label map that cannot be read or holds nothing, a folder that cannot be written, or a cloud that
             does not pass the gate.
     """
-    found = [{**item, "cloud": str(Path(folder) / f"{item['case']}{SUFFIX}")} for item in items]
+    found = [{"cloud": str(Path(folder) / f"{item['case']}{SUFFIX}"), **item} for item in items]
     together = dist.is_available() and dist.is_initialized()
     if rank == 0:
-        lacking = [item for item in found if not _is_newer(Path(item["cloud"]), Path(item["label"]))]
+        own = [item for item, given in zip(found, items, strict=True) if "cloud" not in given]
+        lacking = [item for item in own if not _is_newer(Path(item["cloud"]), Path(item["label"]))]
         _make(lacking, Path(folder), label_table, Counts(surface=max(1, points // 2), volume=points, near=points), seed)
     if together:
         dist.barrier()
@@ -82,13 +88,24 @@ def _is_newer(cloud: Path, label: Path) -> bool:
     return cloud.is_file() and cloud.stat().st_mtime_ns >= label.stat().st_mtime_ns
 
 
-def scale_of(items: Sequence[dict[str, Any]]) -> float:
-    """mm that are 1 in the frame of the items' clouds.
+def frame_of(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The frame of the items' clouds: ``scale_mm``, what is 1 in it, and ``centre_mm``, three numbers if it is one
+    place for all cases, and none if it is the middle of each grid.
 
     Raises:
-        InputError: the first cloud cannot be read.
+        InputError: a cloud cannot be read, or two of the first ones have frames of another kind.
     """
-    return Cloud.read(items[0]["cloud"]).scale_mm
+    frames = [_frame(Cloud.read(item["cloud"])) for item in items[:FRAMES_READ]]
+    for item, frame in zip(items, frames, strict=False):
+        if frame != frames[0]:
+            found, wanted = f"a frame of {frame}", f"{frames[0]} as of {items[0]['cloud']}"
+            raise InputError(item["cloud"], found, wanted, "Make all clouds with the same settings.")
+    return frames[0]
+
+
+def _frame(cloud: Cloud) -> dict[str, Any]:
+    in_middle = np.allclose(cloud.centre_mm, grid_centre_mm(cloud.shape, cloud.affine), atol=1e-3)
+    return {"scale_mm": cloud.scale_mm, "centre_mm": [] if in_middle else [float(x) for x in cloud.centre_mm]}
 
 
 def seen_of(
@@ -96,6 +113,7 @@ def seen_of(
     affine: Float[np.ndarray, "4 4"],
     label_table: StructureTable,
     scale_mm: float,
+    centre_mm: Sequence[float] = (),
     points: int = Counts().surface,
     seed: int = 0,
 ) -> Cloud:
@@ -106,6 +124,7 @@ def seen_of(
         affine: its voxel ijk to world mm.
         label_table: of its labels.
         scale_mm: the frame's unit.
+        centre_mm: its centre; the middle of the grid if empty.
         points: on all surfaces together.
         seed: of the points.
     """
@@ -125,7 +144,7 @@ def seen_of(
         near_points_mm=none,
         near_sdf_mm=no_distances,
         present=np.asarray([structure.index in surfaces for structure in label_table]),
-        centre_mm=frame_centre_mm(labels.shape, affine),
+        centre_mm=frame_centre_mm(labels.shape, affine, centre_mm),
         scale_mm=scale_mm,
         affine=np.asarray(affine, np.float64),
         shape=(i, j, k),

@@ -31,6 +31,7 @@ class Completer:
         network: in evaluation mode, on its device.
         label_table: of its structures.
         scale_mm: mm that are 1 in its frame.
+        centre_mm: world mm that are 0 in it, if that is one place for all cases; else the middle of each grid.
         surface_points: of the cloud it is shown.
         stride: of the first lattice, see :func:`custom.sets.dense.labels_on_grid`.
         bf16: run its matrix products in bfloat16.
@@ -40,6 +41,7 @@ class Completer:
     network: SetNetwork
     label_table: StructureTable
     scale_mm: float
+    centre_mm: tuple[float, ...] = ()
     surface_points: int = 4096
     stride: int = 4
     bf16: bool = False
@@ -74,8 +76,9 @@ def load_completer(
     content = load_completion(path, label_table, device)
     settings = content["settings"]
     network = network_of(content).to(device)
-    points, scale_mm = int(settings["surface_points"]), float(settings["scale_mm"])
-    return Completer(network, table(label_table), scale_mm, points, stride, bf16)
+    scale_mm, centre_mm = float(settings["frame"]["scale_mm"]), tuple(settings["frame"]["centre_mm"])
+    points = int(settings["surface_points"])
+    return Completer(network, table(label_table), scale_mm, centre_mm, points, stride, bf16)
 
 
 def image_of(cloud: Cloud, completer: Completer, where: str | Path = "label map") -> tuple[Tensor, Tensor]:
@@ -192,7 +195,7 @@ def complete_case(
     Raises:
         InputError: a label map of background alone.
     """
-    cloud = seen_of(labels, affine, completer.label_table, completer.scale_mm)
+    cloud = seen_of(labels, affine, completer.label_table, completer.scale_mm, completer.centre_mm)
     image, present = image_of(cloud, completer)
     asked, shown = Asked(completer, image, present), present[0].numpy()
     shape = (labels.shape[0], labels.shape[1], labels.shape[2])

@@ -106,7 +106,8 @@ class LoadGivend(Transform):
             present = np.isin(labels_of.indices, np.unique(read.labels))
             shown = self.withheld.shown(present, int(item["index"]))
             given = np.where(np.isin(read.labels, np.asarray(labels_of.indices)[shown]), read.labels, 0)
-            cloud = seen_of(given.astype(np.uint8), read.affine, labels_of, self.completer.scale_mm)
+            frame = self.completer.scale_mm, self.completer.centre_mm
+            cloud = seen_of(given.astype(np.uint8), read.affine, labels_of, *frame)
         else:
             cloud = reduced(Cloud.read(item["path"]), self.withheld, int(item["index"]))
             given = np.zeros(cloud.shape, np.uint8)

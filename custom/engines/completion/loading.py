@@ -45,13 +45,16 @@ class LoadCompletiond(Transform):
     Args:
         label_table: name of the table.
         lattice_points: most points of the lattice; 0 for none.
+        scale_mm: of the frame that all clouds share; 0 takes each as it is.
 
     Raises:
-        InputError: a cloud of another table, or nothing labelled in the case.
+        InputError: a cloud of another table or frame, or nothing labelled in the case.
     """
 
-    def __init__(self, label_table: str = PUBLIC_CARDIAC_CT.name, lattice_points: int = 0) -> None:
-        self.table, self.lattice_points = table(label_table), lattice_points
+    def __init__(
+        self, label_table: str = PUBLIC_CARDIAC_CT.name, lattice_points: int = 0, scale_mm: float | int = 0
+    ) -> None:
+        self.table, self.lattice_points, self.scale_mm = table(label_table), lattice_points, float(scale_mm)
         self.positions = np.zeros(256, dtype=np.int64)
         self.positions[list(self.table.indices)] = np.arange(1, len(self.table) + 1)
 
@@ -62,6 +65,9 @@ class LoadCompletiond(Transform):
         if cloud.label_table != self.table.name:
             found, wanted = f"a cloud of the table {cloud.label_table}", f"one of {self.table.name}"
             raise InputError(path, found, wanted, f"Give --label_table {cloud.label_table}.")
+        if self.scale_mm and cloud.scale_mm != self.scale_mm:
+            found, wanted = f"a frame of {cloud.scale_mm:g} mm", f"one of {self.scale_mm:g} mm, as of the others"
+            raise InputError(path, found, wanted, "Make all clouds with the same settings.")
         item["cloud"] = cloud.in_frame()
         item["label_valid"] = np.asarray(cloud.present) & np.asarray(item["labelled"])
         if not item["label_valid"].any():

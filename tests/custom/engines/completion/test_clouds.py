@@ -14,10 +14,11 @@ import pytest
 from custom.anatomy import table
 from custom.cohort.label_maps import write_label_map
 from custom.engines.completion.cases import completion_items
-from custom.engines.completion.clouds import scale_of, seen_of, with_clouds
+from custom.engines.completion.clouds import frame_of, seen_of, with_clouds
 from custom.engines.completion.loading import LoadCompletiond, lattice
 from custom.errors import InputError
 from custom.surfaces.cloud import Cloud
+from custom.surfaces.listing import write_listing
 from custom.surfaces.making import make_cloud
 
 SHAPE = (23, 19, 29)
@@ -41,7 +42,7 @@ def test_a_cloud_is_made_once_and_again_for_a_newer_label_map(items: list, tmp_p
     (item,) = with_clouds(items, tmp_path / "clouds", points=200)
     path = Path(item["cloud"])
     assert path == tmp_path / "clouds" / "a.npz"
-    assert scale_of([item]) == Cloud.read(path).scale_mm
+    assert frame_of([item]) == {"scale_mm": 100.0, "centre_mm": []}
     made = path.stat().st_mtime_ns
     with_clouds(items, tmp_path / "clouds", points=200)
     assert path.stat().st_mtime_ns == made
@@ -81,6 +82,28 @@ def test_what_is_seen_are_points_on_the_surfaces_of_what_is_there() -> None:
     lv = cloud.surface_points_mm[cloud.surface_class == 3]
     assert np.allclose([lv.min(axis=0), lv.max(axis=0)], [[7, 9, 11], [21, 25, 37]], atol=0.7)
     assert np.allclose(cloud.centre_mm, [22, 18, 28])
+
+
+def test_clouds_round_one_place_have_it_as_the_centre_of_their_frame(items: list, tmp_path: Path) -> None:
+    label = Path(items[0]["label"])
+    for name, scale_mm in (("a", 100.0), ("b", 100.0), ("c", 80.0)):
+        make_cloud(boxes(), AFFINE, scale_mm=scale_mm, centre=(20.0, 20.0, 30.0)).write(tmp_path / f"{name}.npz")
+    own = [{"label": str(label), "case": name, "cloud": str(tmp_path / f"{name}.npz")} for name in "abc"]
+    assert frame_of(own[:2]) == {"scale_mm": 100.0, "centre_mm": [20.0, 20.0, 30.0]}
+    assert seen_of(boxes(), AFFINE, table(), 100.0, (20.0, 20.0, 30.0)).centre_mm.tolist() == [20.0, 20.0, 30.0]
+    with pytest.raises(InputError, match="c.npz: found a frame of"):
+        frame_of(own)
+    with pytest.raises(InputError, match="c.npz: found a frame of 80 mm"):
+        LoadCompletiond(scale_mm=100)({**own[2], "labelled": [True] * 10})
+
+
+def test_the_list_of_prepared_clouds_is_taken_as_it_is(items: list, tmp_path: Path) -> None:
+    (made,) = with_clouds(items, tmp_path / "prepared", points=200)
+    write_listing(tmp_path / "prepared", {"a": items[0]["label"]}, {"a": "training"})
+    listed = completion_items(tmp_path / "prepared" / "datalist.json")
+    (item,) = with_clouds(listed, tmp_path / "never")
+    assert Path(item["cloud"]).samefile(made["cloud"])
+    assert not (tmp_path / "never").exists()
 
 
 def test_the_frame_does_not_move_when_a_structure_is_missing() -> None:

@@ -166,7 +166,7 @@ def test_a_tiny_network_learns_one_heart_and_then_completes_it() -> None:
         schedule.step()
     assert score() > 0.75
     assert min(metric.beside["present"], metric.beside["completed"]) > 0.6
-    trained = Completer(network.eval(), table(), SCALE_MM, 256)
+    trained = Completer(network.eval(), table(), SCALE_MM, surface_points=256)
     found = complete_case(without("LV"), AFFINE, trained)
     assert dice(found.labels == 3, whole() == 3) > 0.6
 

@@ -145,12 +145,16 @@ def write_cloud(label: Path, path: Path, **settings: Any) -> None:
         InputError: as :func:`custom.surfaces.making.make_cloud`, naming the label map; or the file cannot be written.
     """
     volume = read_label_map(label, settings["label_table"])
+    refused: InputError | None = None
     try:
-        cloud = make_cloud(volume.labels, volume.affine, **settings)
+        make_cloud(volume.labels, volume.affine, **settings).write(path)
     except InputError as error:
-        where, found, wanted, remedy = error.parts
-        raise InputError(label, f"{where}: {found}", wanted, remedy) from error
-    cloud.write(path)
+        refused = error
+    if refused is not None:  # not while it is handled: the first cause of an error is what is shown
+        where, found, wanted, remedy = refused.parts
+        if where == "labels":
+            raise InputError(label, found, wanted, remedy)
+        raise refused
 
 
 def _check(request: CloudRequest) -> None:

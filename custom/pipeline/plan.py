@@ -115,7 +115,7 @@ def heart_bytes(job: HeartJob | None, state: State, cases: Sequence[CheckedCase]
     settings, voxels = job.merged, sum(case.voxels for case in cases)
     code = settings["latent_size"] * max(1, settings["code_side"]) ** 3
     code += settings["fine_latent_size"] * settings["fine_code_side"] ** 3
-    each = 16 * code + TAUGHT_BYTES * settings["teacher_pool"]
+    each = 28 * code + TAUGHT_BYTES * settings["teacher_pool"]
     return int(each * len(cases) + (BOX_BYTES + 2 * MASK_BYTES) * voxels + 2 * MB)
 
 

@@ -23,7 +23,7 @@ State = Literal["done", "trained", "begun", "new"]
 WITHOUT_EFFECT = {
     "bundle_root", "dataset_dir", "output_dir", "masks_dir", "checkpoint", "label_table", "structure", "device",
     "num_workers", "picture_interval", "resume", "save_seconds", "rank", "world_size", "cpu_threads", "only_cases",
-    "teacher_dir", "maps_dir",
+    "teacher_dir", "maps_dir", "codes_on_disk",
 }  # fmt: skip
 """Settings that change where and how fast a run works, and not what comes out."""
 

@@ -116,7 +116,7 @@ def test_room_is_needed_for_what_is_not_done_and_for_as_many_cubes_as_workers(re
 def test_stage_3_needs_room_for_its_codes_its_boxes_and_what_its_teachers_say(request_of: Request) -> None:
     plan = make_plan(request_of, INTAKE)
     code, voxels, pool = 4 * 4**3 + 6**3, 2 * 385, 256
-    assert heart_bytes(plan.heart, "new", INTAKE.cases) == int(2 * (16 * code + 40 * pool) + 6.1 * voxels + 2e6)
+    assert heart_bytes(plan.heart, "new", INTAKE.cases) == int(2 * (28 * code + 40 * pool) + 6.1 * voxels + 2e6)
     assert heart_bytes(plan.heart, "done", INTAKE.cases) == heart_bytes(None, "done", INTAKE.cases) == 0
     without = make_plan(replace(request_of, skip_unified=True), INTAKE)
     assert plan.need_bytes - without.need_bytes == heart_bytes(plan.heart, "new", INTAKE.cases)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ..anatomy import PUBLIC_CARDIAC_CT
 from ..pipeline.check_clouds import run_check_clouds
@@ -24,9 +25,9 @@ class Completing:
         near_points: int = 100_000,
         surface_points: int = 50_000,
         quota_share: float = 0.5,
-        near_sigmas_mm: str = "0.5,5",
+        near_sigmas_mm: Any = "0.5,5",
         scale_mm: float = SCALE_MM,
-        centre: str = "",
+        centre: Any = "",
         validation: float = 0.1,
         test: float = 0.1,
         label_table: str = PUBLIC_CARDIAC_CT.name,

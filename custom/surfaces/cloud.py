@@ -182,7 +182,7 @@ def _loaded(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(path, "no such file", "the cloud of a case (.npz)", "Check the path.")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except _UNREADABLE as error:
         first = (str(error).splitlines() or [""])[0][:160] or type(error).__name__

@@ -23,7 +23,7 @@ SLOPE_TOLERANCE = 0.1
 STEP_VOXELS = 0.2
 """How far, in voxels, distances may start from 0 at a surface; between voxel centres it would be half a voxel."""
 
-_ASIDE_VOXELS, _REACH_VOXELS = 0.25, 3.0
+_ASIDE_VOXELS, _REACH_VOXELS = 0.4, 3.0
 """Points this little aside of a surface point and this near are judged by their height over its plane.
 
 The surface bends away from the plane with the square of the way aside.
@@ -161,12 +161,15 @@ def _at_surface(cloud: Cloud, channel: int, structure: Structure, slopes: dict[s
 
 
 def _line(rise_mm: Float[np.ndarray, " n"], sdf_mm: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    """Slope, and step on either side of 0, of distance over height; what bends off is left out."""
-    kept = np.ones(len(rise_mm), dtype=bool)
-    slope, step = 0.0, 0.0
+    """Slope, and step on either side of 0, of distance over height.
+
+    What bends off is left out: where points on the surface are sparse, the nearest one may lie on the wrong wall.
+    """
     design = np.stack([rise_mm, np.sign(rise_mm)], axis=1)
-    for _ in range(3):
-        slope, step = (float(value) for value in np.linalg.lstsq(design[kept], sdf_mm[kept], rcond=None)[0])
+    far = np.abs(rise_mm) >= np.median(np.abs(rise_mm))
+    slope, step = float(np.median(sdf_mm[far] / rise_mm[far])), 0.0
+    for _ in range(5):
         off = np.abs(sdf_mm - design @ (slope, step))
-        kept = off <= 3 * max(float(np.median(off)), 1e-3)
+        kept = off <= 2.5 * max(float(np.median(off)), 1e-3)
+        slope, step = (float(value) for value in np.linalg.lstsq(design[kept], sdf_mm[kept], rcond=None)[0])
     return slope, step

@@ -24,8 +24,9 @@ from .task import Task, stop_if_full
 HEART = "heart"
 """What stands in the place of a structure's name."""
 
-MOST_THREADS = 8
-"""That a training on the CPU has a use for."""
+MOST_THREADS, CASES_PER_THREAD = 8, 8
+"""Of a training on the CPU. Threads wait for each other, long where others work on the same cores: few cases are trained
+on one, with the same result to the bit however many workers there are."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def make_heart_job(request: Request, cases: Sequence[CheckedCase], jobs: Mapping
         # Of an earlier run there may be fields of other structures, too.
         "teacher_weights": {name: 0.0 for name in request.table.names if name not in jobs},
     }
-    threads = {"cpu_threads": min(request.hands, MOST_THREADS)}
+    threads = {"cpu_threads": max(1, min(request.hands, len(cases) // CASES_PER_THREAD, MOST_THREADS))}
     train = where | teachers | threads | heart_training_settings(preset, changes)
     draw = where | heart_inference_settings(changes)
     train_configs, infer_configs = heart_configs("train"), heart_configs("inference")

@@ -19,8 +19,10 @@ from custom.engines.heart_checkpoint import load_heart
 from custom.errors import InputError
 from custom.package import load
 from custom.pipeline import stage1
+from custom.pipeline.checking import CheckedCase
 from custom.pipeline.repair import Outcome, run_repair
 from custom.pipeline.request import Request
+from custom.pipeline.unified_stage import make_heart_job
 from custom.scoring.changes import read_metrics
 
 from .conftest import asked
@@ -210,6 +212,16 @@ def test_empty_label_maps_are_their_own_unified_ones(tmp_path: Path) -> None:
     assert outcome.faults == ()
     assert not read_label_map(tmp_path / "out" / "repaired" / "a.nii.gz").labels.any()
     assert (tmp_path / "out" / "unified" / "a.nii.gz").is_file()
+
+
+@pytest.mark.parametrize(
+    ("cases", "workers", "threads"), [(2, 4, 1), (15, 4, 1), (16, 4, 2), (40, 4, 4), (40, 1, 1), (400, 64, 8)]
+)
+def test_few_cases_are_trained_on_one_thread_and_more_on_as_many_as_pay(cases: int, workers: int, threads: int) -> None:
+    held = [CheckedCase(f"{row}", "", "", (3, 5, 7), (1.0, 1.0, 1.0), {"LA": "digest"}) for row in range(cases)]
+    job = make_heart_job(Request(labels=Path(), output=Path(), workers=workers, device="cpu"), held, {})
+    assert job is not None
+    assert job.train_settings["cpu_threads"] == threads
 
 
 @pytest.mark.parametrize("reference", ["fused", "unified"])

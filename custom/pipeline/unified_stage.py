@@ -25,8 +25,8 @@ HEART = "heart"
 """What stands in the place of a structure's name."""
 
 MOST_THREADS, CASES_PER_THREAD = 8, 8
-"""Of a training on the CPU. Threads wait for each other, long where others work on the same cores: few cases are trained
-on one, with the same result to the bit however many workers there are."""
+"""Of a training on the CPU. Threads wait for each other, and long where others work on the same cores: few cases are
+trained on one, with the same result to the bit however many workers there are."""
 
 
 @dataclass(frozen=True)

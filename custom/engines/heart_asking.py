@@ -28,8 +28,8 @@ class WholeHeartLoss(nn.Module):
         heart: of logits and targets.
         distillation: of logits and teachers.
         latent_weight: lambda.
-        centre: the code the prior pulls towards, flat; ``None``: 0. The search for an unseen case's code is pulled
-            towards the mean code: where nothing is known of the case, that is what is left of it.
+        centre: the code the prior pulls towards, flat, by the case's row; ``None``: 0. The search for an unseen case's
+            code is pulled towards its start: where nothing is known of the case, that is what is left of it.
     """
 
     def __init__(
@@ -37,24 +37,28 @@ class WholeHeartLoss(nn.Module):
         heart: HeartLoss,
         distillation: Distillation,
         latent_weight: float | int,
-        centre: Tensor | None = None,
+        centre: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.centre = centre
         self.heart, self.distillation, self.latent_weight = heart, distillation, float(latent_weight)
 
     def forward(self, answer: dict[str, Tensor], target: Tensor) -> Tensor:
-        """Of ``logits`` [batch, structures, n] and ``codes``; targets [batch, structures, n], or with what the teachers
-        say below them [batch, 2 structures, n]."""
-        logits = answer["logits"]
+        """Of ``logits`` [batch, structures, n], ``codes`` and, with a centre, their ``rows``; targets as
+        :meth:`data_term` takes them."""
+        codes = answer["codes"].flatten(1)
+        if self.centre is not None:
+            codes = codes - self.centre(answer["rows"]).to(codes)
+        return self.data_term(answer["logits"], target) + self.latent_weight * code_prior(codes)
+
+    def data_term(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Without the prior; targets [batch, structures, n], or with what the teachers say below them [batch, 2
+        structures, n]."""
         count = logits.shape[1]
         loss: Tensor = self.heart(logits, target[:, :count])
         if target.shape[1] > count:
             loss = loss + self.distillation(logits, target[:, count:])
-        codes = answer["codes"].flatten(1)
-        if self.centre is not None:
-            codes = codes - self.centre.to(codes)
-        return loss + self.latent_weight * code_prior(codes)
+        return loss
 
 
 class HeartInferer(Inferer):

@@ -16,6 +16,7 @@ from custom.cohort.label_maps import write_label_map
 from custom.consistency.decision import PriorityDecision
 from custom.engines.heart_asking import HeartInferer, WholeHeartLoss
 from custom.engines.heart_canvas import Canvases
+from custom.engines.modes import Hearts
 from custom.errors import InputError
 from custom.fields.near import NearField
 from custom.objectives.distillation import Distillation
@@ -135,7 +136,7 @@ def test_a_spacing_and_an_image_together_are_refused(tmp_path: Path) -> None:
         Canvases([BOX], spacing_mm=1.0, grid_from=tmp_path / "any.nii.gz")
 
 
-def loss_of(centre: Tensor | None = None, latent_weight: float = 0.5) -> WholeHeartLoss:
+def loss_of(centre: Hearts | None = None, latent_weight: float = 0.5) -> WholeHeartLoss:
     return WholeHeartLoss(HeartLoss([1.0, 1.0]), Distillation([1.0, 1.0], [1.0, 1.0]), latent_weight, centre)
 
 
@@ -151,11 +152,14 @@ def test_the_loss_is_that_of_the_targets_that_of_the_teachers_and_the_codes_leng
     assert torch.isclose(loss_of()(answer, both), heart + teachers + prior)
 
 
-def test_the_prior_pulls_towards_its_centre() -> None:
-    codes, target = torch.randn(3, 7), torch.full((3, 2, 5), -1.0)
-    answer = {"logits": torch.zeros(3, 2, 5), "codes": codes}
-    assert float(loss_of(codes.mean(dim=0))(answer, target)) == pytest.approx(
-        float(0.5 * (codes - codes.mean(dim=0)).pow(2).sum() / 3), rel=1e-5
-    )
-    answer["codes"] = codes[:1].expand(3, -1)
-    assert float(loss_of(codes[0])(answer, target)) == 0
+def test_the_prior_pulls_each_code_towards_the_start_of_its_case() -> None:
+    trained, target = torch.randn(4, 7), torch.full((3, 2, 5), -1.0)
+    hearts = Hearts(trained, 3, cases=6)
+    hearts.coefficients[5, 0] = 2.0
+    starts = torch.stack([hearts.mean, hearts.mean + 2 * hearts.modes[0], hearts.mean])
+    codes = torch.randn(3, 7)
+    answer = {"logits": torch.zeros(3, 2, 5), "codes": codes, "rows": torch.tensor([0, 5, 1])}
+    wanted = float(0.5 * (codes - starts).pow(2).sum() / 3)
+    assert float(loss_of(hearts)(answer, target)) == pytest.approx(wanted, rel=1e-5)
+    answer["codes"] = starts
+    assert float(loss_of(hearts)(answer, target)) == 0

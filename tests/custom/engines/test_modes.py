@@ -1,0 +1,45 @@
+"""The mean heart and the ways in which hearts differ."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from custom.engines.modes import MOST_HEARTS, Hearts, main_modes
+
+
+def test_a_mode_is_as_long_as_the_spread_along_it_and_the_longest_comes_first() -> None:
+    centred = torch.tensor([[3.0, 0.0, 0.0], [-3.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])
+    modes = main_modes(centred, 5)
+    assert modes.shape == (2, 3)  # the third direction has no spread
+    # standard deviations by n - 1 = 3: sqrt(18 / 3) and sqrt(2 / 3)
+    torch.testing.assert_close(modes.abs(), torch.tensor([[6.0**0.5, 0.0, 0.0], [0.0, (2 / 3) ** 0.5, 0.0]]))
+
+
+def test_of_more_modes_than_asked_the_main_ones_are_kept() -> None:
+    centred = torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    torch.testing.assert_close(main_modes(centred, 1).abs(), torch.tensor([[6.0**0.5, 0.0]]))
+    assert main_modes(centred, 0).shape == (0, 2)
+
+
+@pytest.mark.parametrize("codes", [torch.ones(1, 3), torch.ones(7, 3)])
+def test_hearts_without_any_difference_have_no_mode(codes: torch.Tensor) -> None:
+    hearts = Hearts(codes, 4, cases=2)
+    assert hearts.modes.shape == (0, 3)
+    torch.testing.assert_close(hearts(torch.tensor([1, 0])), torch.ones(2, 3))
+
+
+def test_every_trained_code_is_made_of_mean_and_modes() -> None:
+    codes = torch.randn(5, 11, generator=torch.Generator().manual_seed(0))
+    hearts = Hearts(codes, 32, cases=1)
+    assert hearts.modes.shape == (4, 11)
+    found = torch.linalg.lstsq(hearts.modes.T, (codes[2] - hearts.mean)[:, None]).solution.T
+    hearts.coefficients[0] = found[0]
+    torch.testing.assert_close(hearts(torch.tensor([0]))[0], codes[2], atol=1e-5, rtol=0)
+    assert (found.abs() < 2).all()
+
+
+def test_of_many_hearts_evenly_spread_ones_make_the_modes() -> None:
+    codes = torch.zeros(2 * MOST_HEARTS, 2)
+    codes[::2, 0] = 5.0
+    assert Hearts(codes, 3, cases=1).mean.tolist() == [5.0, 0.0]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from custom.fields.codes import Codes
+from custom.fields.pages import Place
 
 
 @pytest.mark.parametrize("shape", [(7,), (2, 3, 5, 11)])
@@ -39,3 +40,44 @@ def test_codes_start_small():
     # ||z||^2 = 256 x 0.02^2, where a table as torch starts it has 256
     assert codes.table.weight.pow(2).sum(1).mean().item() == pytest.approx(0.1024, rel=0.1)
     assert Codes(97, (256,), std=1.0).table.weight.std().item() == pytest.approx(1, rel=0.05)
+
+
+def test_codes_in_a_file_are_the_same_numbers(tmp_path):
+    tables = []
+    for place in (None, Place(tmp_path, on_disk=True)):
+        torch.manual_seed(0)
+        codes = Codes(5, (2, 3, 1, 7), place=place)
+        tables.append(codes)
+    assert torch.equal(tables[0].table.weight, tables[1].table.weight)
+    assert torch.equal(tables[0].mean(), tables[1].mean())
+    assert torch.equal(tables[0](torch.tensor([3, 0])), tables[1](torch.tensor([3, 0])))
+    assert (len(tables[0].pages), len(tables[1].pages)) == (0, 1)
+
+
+def test_what_an_optimiser_keeps_lies_where_the_table_lies(tmp_path):
+    codes = Codes(3, (5,), place=Place(tmp_path, on_disk=True))
+    beside = codes.zeros()
+    assert beside.tolist() == [[0.0] * 5] * 3
+    assert [pages.tensor.data_ptr() for pages in codes.pages] == [codes.table.weight.data_ptr(), beside.data_ptr()]
+
+
+def test_a_table_in_a_file_follows_the_network_nowhere(tmp_path):
+    stored, plain = Codes(3, (5,), place=Place(tmp_path, on_disk=True)), Codes(3, (5,))
+    for codes in (stored, plain):
+        codes.to("meta")
+    assert stored.table.weight.device.type == "cpu"
+    assert plain.table.weight.device.type == "meta"
+
+
+def test_codes_may_be_those_of_a_table_that_is_there():
+    codes, table = Codes(1, (3,)), torch.arange(21.0).reshape(7, 3)
+    codes.take(table)
+    assert codes.table.weight.data_ptr() == table.data_ptr()
+    assert codes(torch.tensor([6])).tolist() == [[18, 19, 20]]
+
+
+def test_rows_are_filled_one_by_one():
+    codes = Codes(3, (2,))
+    codes.fill(lambda row: row.copy_(torch.tensor([5.0, 7.0])))
+    assert codes.table.weight.tolist() == [[5, 7]] * 3
+    assert codes.table.weight.requires_grad

@@ -13,8 +13,10 @@ import torch
 
 from .. import __version__
 from ..errors import InputError
-from ..fields.codes import Codes
+from ..fields.codes import TABLE
 from ..fields.near import NearField
+from ..fields.pages import Place
+from ..fields.stored import StoredField
 from ..space import Frame
 
 FORMAT = "corfield.near_stage1/1"
@@ -47,7 +49,8 @@ def read_content(path: Path, device: str | torch.device) -> Any:
         with ZipFile(path) as records:
             damaged = records.testzip()
         if damaged is None:
-            return torch.load(path, map_location=device, weights_only=True)
+            # Mapped: of a table of many codes only the rows that are asked are ever in memory.
+            return torch.load(path, map_location=device, weights_only=True, mmap=True)
         reason = f"record {damaged} fails its checksum"
     except pickle.UnpicklingError as error:
         found = "objects besides weights, which are not loaded because loading them could run any code"
@@ -65,11 +68,16 @@ def _check_parts(path: Path, content: dict[str, Any]) -> None:
     lacking += [f"frame of {case}" for case in content.get("cases") or () if case not in (content.get("frames") or ())]
     if lacking:
         raise InputError(path, f"no {', '.join(lacking[:3])} in it", "a whole checkpoint", REMEDY)
-    faulty = [name for name, weights in content["model"].items() if not torch.isfinite(weights).all()]
+    faulty = [name for name, weights in content["model"].items() if not _is_finite(weights)]
     if faulty:
         found = f"weights that are NaN or infinite ({faulty[0]})"
         remedy = "That run has diverged: train again with a smaller --learning_rate, into another --output_dir."
         raise InputError(path, found, "finite weights", remedy)
+
+
+def _is_finite(weights: torch.Tensor) -> bool:
+    """Whether none is NaN or infinite: both show in the extremes, which take no copy of a large table."""
+    return not weights.numel() or all(bool(torch.isfinite(end)) for end in weights.aminmax())
 
 
 def load_checkpoint(
@@ -79,7 +87,7 @@ def load_checkpoint(
 
     Args:
         path: the file.
-        device: where its tensors go.
+        device: where its tensors go. On the CPU they are the file's own pages, read when they are looked at.
         structure: refuse a checkpoint of another one.
 
     Keys: ``format, version, structure, label_table, cases`` (names in code order), ``frames`` (by case name),
@@ -104,34 +112,43 @@ def load_checkpoint(
 
 
 def field_of(content: dict[str, Any]) -> NearField:
-    """The field a checkpoint holds, ready to be asked.
+    """The field a checkpoint holds, ready to be asked; its codes are the checkpoint's own, without a copy.
 
     Raises:
-        InputError: the weights are not those of the network it describes.
+        InputError: the weights are not those of the network it describes, or the codes of another number of cases.
     """
     try:
-        field = NearField(len(content["cases"]), **content["settings"]["network"])
-        field.load_state_dict(content["model"])
+        table = content["model"][TABLE]
+        if len(table) != len(content["cases"]):
+            raise RuntimeError(f"{len(table)} codes of {len(content['cases'])} cases")
+        field = NearField(1, **content["settings"]["network"])
+        field.load_state_dict({**content["model"], TABLE: table[:1]})
+        field.codes.take(table)
     except (RuntimeError, TypeError, KeyError) as error:
         found = f"weights of another network ({' '.join(str(error).split())[:120]})"
         raise InputError("checkpoint", found, "those of the network it describes", REMEDY) from error
     return field.eval()
 
 
-def field_for_new_cases(content: dict[str, Any], cases: int) -> NearField:
+def field_for_new_cases(content: dict[str, Any], cases: int, place: Place | None = None) -> NearField:
     """The trained field with fresh codes for cases it has never seen; everything but the codes is frozen.
 
     All codes start at the mean of the trained ones: a search that starts far from every known code does not find one
     (a known failure of auto-decoders, Park et al., "DeepSDF", CVPR 2019, and its users).
+
+    Args:
+        content: of the checkpoint.
+        cases: how many new ones.
+        place: where a large table of their codes lies; ``None``: in memory.
     """
-    field = field_of(content)
-    mean = field.codes.mean().detach()
-    field.codes = Codes(cases, field.codes.shape)
-    with torch.no_grad():
-        field.codes.table.weight.copy_(mean.reshape(1, -1).expand(cases, -1))
+    trained = field_of(content)
+    mean = trained.codes.mean().detach().flatten()
+    field = StoredField(cases, place, **content["settings"]["network"])
+    field.pyramid, field.head = trained.pyramid, trained.head
+    field.codes.fill(lambda row: row.copy_(mean))
     for name, parameter in field.named_parameters():
         parameter.requires_grad_(name.startswith("codes."))
-    return field
+    return field.eval()
 
 
 def frames_of(content: dict[str, Any]) -> list[Frame]:

@@ -29,6 +29,9 @@ LOGGER = logging.getLogger(__name__)
 GOING_ON = ("optimizer", "scheduler", "scaler", "epoch", "best", "fingerprints")
 """What ``last.pt`` holds beyond what inference needs."""
 
+SHARE = 0.05
+"""Of a run's time, at most, in which ``last.pt`` is written: the codes of a thousand cases are gigabytes."""
+
 
 @runtime_checkable
 class HasEpoch(Protocol):
@@ -93,7 +96,8 @@ class Checkpoints:
     """Keep ``last.pt`` and ``best.pt`` (A1.6), and go on from ``last.pt`` when the run starts.
 
     ``last.pt`` is written at the end of an epoch when ``seconds`` have passed since it was last written, and at the
-    end; a run killed in between repeats the epochs since, with the same points, and ends with the same weights.
+    end; a run killed in between repeats the epochs since, with the same points, and ends with the same weights. It
+    holds all codes and is written whole: where that takes long it is written less often, see :data:`SHARE`.
     ``best.pt`` has the highest validation metric so far.
 
     Args:
@@ -107,7 +111,7 @@ class Checkpoints:
         settings: what a resumed run must share; ``settings["network"]`` rebuilds the network.
         evaluator: whose best metric decides on ``best.pt``.
         resume: whether to go on from ``last.pt``; if not, a folder that holds one is refused.
-        seconds: least time between two writings of ``last.pt``.
+        seconds: least time between two writings of ``last.pt``; 0: after every epoch, however long it takes.
         rank: only process 0 writes.
         extra: what else both hold, tensors and plain values.
     """
@@ -124,7 +128,7 @@ class Checkpoints:
         settings: dict[str, Any],
         evaluator: Evaluator,
         resume: bool = True,
-        seconds: float = 10.0,
+        seconds: float | int = 10.0,
         rank: int = 0,
         extra: dict[str, Any] | None = None,
     ) -> None:
@@ -133,7 +137,7 @@ class Checkpoints:
         self.dataset, self.structure, self.label_table = dataset, structure, label_table
         self.settings, self.evaluator = settings, evaluator
         self.resume, self.seconds, self.rank = resume, seconds, rank
-        self.written_at, self.best_metric = 0.0, -1.0
+        self.written_at, self.pause, self.best_metric = 0.0, self.seconds, -1.0
         self.extra = dict(extra or {})
 
     def attach(self, engine: Engine) -> None:
@@ -149,7 +153,7 @@ class Checkpoints:
         if not self.resume:
             remedy = "Choose another --output_dir, delete it, or leave --resume at true."
             raise InputError(self.last, "a run's checkpoint", "an empty folder, because resume is false", remedy)
-        content = load_checkpoint(self.last, self.field.device)
+        content = load_checkpoint(self.last)  # on the host: what is copied from it to a device is what belongs there
         lacking = [key for key in GOING_ON if key not in content]
         if lacking:
             found, wanted = f"a checkpoint without {', '.join(lacking)}", "the last.pt of a run, to go on from"
@@ -201,7 +205,7 @@ class Checkpoints:
         self.best_metric = max(metric, self.best_metric)
         if better and self.rank == 0:
             save_atomically(self.content(), self.best)
-        if time.monotonic() - self.written_at > self.seconds:
+        if time.monotonic() - self.written_at > self.pause:
             self.keep_last(engine)
 
     def finish(self, engine: Engine) -> None:
@@ -221,8 +225,12 @@ class Checkpoints:
             "best": self.best_metric,
             "fingerprints": self.dataset.fingerprints,
         }
+        begun = time.monotonic()
         save_atomically({**self.content(), **going_on}, self.last)
+        self.field.codes.let_go()
         self.written_at = time.monotonic()
+        if self.seconds:
+            self.pause = max(self.seconds, (self.written_at - begun) / SHARE)
 
     def content(self) -> dict[str, Any]:
         cases, frames = self.dataset.cases, self.dataset.frames

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from custom.engines.checkpoint import check_cases, field_of, load_checkpoint, pack, save_atomically
+from custom.engines.checkpoint import check_cases, field_for_new_cases, field_of, load_checkpoint, pack, save_atomically
 from custom.errors import InputError
 from custom.fields.near import NearField
+from custom.fields.pages import Place
 from custom.space import Frame
 
 CASES = ("a", "b.img", "c d")
@@ -134,6 +135,33 @@ def test_weights_of_another_network_are_refused() -> None:
     loaded["settings"] = {"network": {**NETWORK, "latent_size": 6}}
     with pytest.raises(InputError, match="weights of another network .*size mismatch"):
         field_of(loaded)
+
+
+def test_codes_of_another_number_of_cases_are_refused() -> None:
+    with pytest.raises(InputError, match="weights of another network .3 codes of 2 cases"):
+        field_of({**content(), "cases": ["a", "c d"]})
+
+
+def test_the_codes_of_a_loaded_field_are_the_files_own(path: Path) -> None:
+    loaded = load_checkpoint(path)
+    assert field_of(loaded).codes.table.weight.data_ptr() == loaded["model"]["codes.table.weight"].data_ptr()
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_field_for_new_cases_has_the_mean_code_for_each_and_learns_nothing_else(
+    tmp_path: Path, on_disk: bool
+) -> None:
+    trained = content()
+    table = torch.tensor([[1.0, 2, 3, 4, 5], [3, 4, 5, 6, 7], [5, 6, 7, 8, 12]])
+    trained["model"]["codes.table.weight"] = table.clone()
+    field = field_for_new_cases(trained, 7, Place(tmp_path, on_disk))
+    assert field.codes.table.weight.tolist() == [[3, 4, 5, 6, 8]] * 7
+    assert len(field.codes.pages) == on_disk
+    assert [name for name, weights in field.named_parameters() if weights.requires_grad] == ["codes.table.weight"]
+    known, points = field_of(trained), torch.rand(1, 3, 11)
+    known.codes.take(torch.tensor([[3.0, 4, 5, 6, 8]]))
+    assert torch.equal(field(points, torch.tensor([5])), known(points))
+    assert torch.equal(trained["model"]["codes.table.weight"], table)
 
 
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:

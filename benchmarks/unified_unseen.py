@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,12 @@ from custom.cohort.cases import label_maps
 from custom.cohort.label_maps import read_label_map, write_label_map
 from custom.cohort.make import make_cohort
 from custom.engines.checkpoint import load_checkpoint, save_atomically
+from custom.engines.workflows import bundle_configs
 from custom.scoring.tables import markdown
 
 from .mean_hearts import DrawnHearts, boxes_of
 from .unified_quality import CONFIGURED, FORMS
-from .unified_runs import Hearts, Run, bundle, calibrate, infer, once, shared, spread, train
+from .unified_runs import BUNDLE, Hearts, Run, bundle, calibrate, content_of, infer, once, shared, spread, train
 from .unified_scores import Dices, mean_dices, mean_of
 
 WAYS = {"fitted": "fitted code", "mean_code": "mean code", "mean_labels": "mean labels", "nearest": "nearest"}
@@ -98,10 +100,11 @@ class Search:
     def part(self) -> Part:
         return PARTS[self.name]
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         simple = self.name.replace(":", "").replace(" ", "_")
-        return self.run.folder / f"{simple}_{self.epochs}"
+        asked = content_of([Path(path) for path in bundle_configs(BUNDLE, ["fit"])])
+        return self.run.folder / f"{simple}_{self.epochs}_{asked[:6]}"
 
 
 def given_parts(search: Search) -> Path:

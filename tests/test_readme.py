@@ -15,7 +15,8 @@ import pytest
 from custom.cohort.make import make_cohort
 
 ROOT = Path(__file__).resolve().parents[1]
-SHORT = ("--max_epochs", "2", "--resolution", "24", "--points_per_case", "256", "--val_points", "256")
+SHORT = ("--max_epochs", "2", "--val_points", "256")
+STAGE_1 = ("--resolution", "24", "--points_per_case", "256")
 
 SHORTER = {"repair": ("--structures", "LA", "--preset", "quick"), "phantoms": ("--size", "32", "--cases", "1")}
 """What makes a command of CorField quick; the last of two equal flags counts."""
@@ -29,12 +30,12 @@ def commands() -> list[str]:
 
 def made_small(command: str, place: Path) -> list[str]:
     """The command's words on the small cohort, training and phantoms cut short."""
-    for name, folder in (("LABELS", "small/labels"), ("TRUTH", "small/truth")):
+    for name, folder in (("LABELS", "small/labels"), ("TRUTH", "small/truth"), ("NAME", "phantom_000")):
         command = command.replace(name, folder)
     words = shlex.split(command)
     words = [sys.executable if word == "python" else word for word in words]
     if "training" in words:
-        words += [*SHORT]
+        words += SHORT if "unified_implicit" in command else [*SHORT, *STAGE_1]
         words += [] if "--dataset_dir" in words else ["--dataset_dir", "small/labels"]
     if words[0] == "corfield":
         words = [sys.executable, "-c", "from custom.cli.main import main; main()", *words[1:]]
@@ -69,9 +70,10 @@ def test_the_readmes_commands_run_in_their_order(tmp_path: Path) -> None:
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{command}\n{done.stderr[-2000:]}"
         ran += 1
-    assert ran == 9
+    assert ran == 13
     names = ["phantom_000.nii.gz", "phantom_001.nii.gz"]
-    for folder in ("OUT/repaired", "STAGE1/masks/LA", "FUSED/repaired"):
+    assert (tmp_path / "phantom_000_half_mm.nii.gz").is_file() and (tmp_path / "heart_model" / "model.json").is_file()
+    for folder in ("OUT/repaired", "OUT/unified", "STAGE1/masks/LA", "FUSED/repaired", "HEARTS/maps"):
         assert sorted(path.name for path in (tmp_path / folder).glob("*.nii.gz")) == names, folder
     for file in ("OUT/ledger.csv", "OUT/metrics.csv", "OUT/report/index.html", "FUSED/ledger.csv"):
         assert (tmp_path / file).is_file(), file

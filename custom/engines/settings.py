@@ -104,7 +104,7 @@ RULES: dict[str, Rule] = {
     "mesh_format": Rule("ply or stl", lambda value: value in ("ply", "stl")),
     "grid_from": PATH,
     **dict.fromkeys(("clouds_dir", "init_from"), PATH),
-    **dict.fromkeys(("keep_given", "save_distances", "decoder_feedforward"), FLAG),
+    **dict.fromkeys(("keep_given", "save_distances", "decoder_feedforward", "decoder_residual"), FLAG),
     **dict.fromkeys(("width", "heads", "class_tokens", "latent_channels", "surface_points"), whole(1)),
     **dict.fromkeys(("volume_points", "near_points", "cloud_points"), whole(1)),
     **dict.fromkeys(("depth", "point_queries", "octaves", "surface_queries"), whole(0)),

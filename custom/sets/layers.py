@@ -87,23 +87,26 @@ class SelfBlock(nn.Module):
 
 
 class CrossBlock(nn.Module):
-    """Queries attend to a context; added to them.
+    """Queries attend to a context.
 
     Args:
         width: of both.
         heads: of the attention.
         feedforward: whether a feed-forward layer follows.
+        residual: whether what they find is added to them. Without, all that comes out was found in the context.
     """
 
-    def __init__(self, width: int, heads: int, feedforward: bool = True) -> None:
+    def __init__(self, width: int, heads: int, feedforward: bool = True, residual: bool = True) -> None:
         super().__init__()
+        self.residual = residual
         self.norm, self.norm_context = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = Attention(width, heads)
         layers = [nn.LayerNorm(width), FeedForward(width)] if feedforward else []
         self.forward_layer, self.feedforward = nn.Sequential(*layers), feedforward
 
     def forward(self, queries: Tensor, context: Tensor, mask: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
-        queries = queries + self.attention(self.norm(queries), self.norm_context(context), mask)
+        found = self.attention(self.norm(queries), self.norm_context(context), mask)
+        queries = queries + found if self.residual else found
         if self.feedforward:
             queries = queries + self.forward_layer(queries)
         return queries

@@ -33,6 +33,8 @@ class SetNetwork(nn.Module):
         latent_channels: numbers kept of a token between encoder and decoder.
         octaves: of the embedding of points.
         decoder_feedforward: whether the decoder thinks over what it has found.
+        decoder_residual: whether the place asked at is added to what it has found there. With it the mean heart is
+            learned within a few steps; without, as published, all has to come from the tokens.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class SetNetwork(nn.Module):
         latent_channels: int = 16,
         octaves: int = 8,
         decoder_feedforward: bool = True,
+        decoder_residual: bool = True,
     ) -> None:
         super().__init__()
         self.classes, self.point_queries, self.class_tokens = classes, point_queries, class_tokens
@@ -56,7 +59,7 @@ class SetNetwork(nn.Module):
         self.encoder = CrossBlock(width, heads)
         self.bottleneck = NormalizedBottleneck(width, latent_channels)
         self.trunk = nn.ModuleList([SelfBlock(width, heads) for _ in range(depth)])
-        self.decoder = CrossBlock(width, heads, decoder_feedforward)
+        self.decoder = CrossBlock(width, heads, decoder_feedforward, decoder_residual)
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, self.outputs)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)

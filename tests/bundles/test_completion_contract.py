@@ -102,7 +102,7 @@ def test_the_sizes_have_as_many_parameters_as_the_readme_says(size: str, million
 
 NETWORK = {
     "variant", "width", "heads", "depth", "point_queries", "class_tokens", "latent_channels", "octaves",
-    "decoder_feedforward",
+    "decoder_feedforward", "decoder_residual",
 }  # fmt: skip
 
 

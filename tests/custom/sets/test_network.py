@@ -122,6 +122,15 @@ def test_codes_are_a_set_of_short_vectors() -> None:
     assert torch.allclose(codes.var(dim=2, unbiased=False), torch.ones(2, 25), atol=1e-3)
 
 
+def test_without_the_residual_all_that_comes_out_was_found_in_the_tokens() -> None:
+    network, points = awake("channels", decoder_residual=False), torch.rand(1, 3, 17)
+    tokens = torch.randn(1, 1, 24).expand(-1, 7, -1)  # all alike: whatever is asked, the same is found
+    answer = network.answer(tokens, points)
+    assert torch.allclose(answer, answer[:, :, :1].expand_as(answer), atol=1e-5)
+    other = awake("channels").answer(tokens, points)
+    assert not torch.allclose(other, other[:, :, :1].expand_as(other), atol=1e-3)
+
+
 @pytest.mark.parametrize(("size", "millions"), [("tiny", 0.3), ("small", 8), ("base", 35), ("vecsetx", 425)])
 def test_the_sizes_are_what_they_are_called(size: str, millions: float) -> None:
     settings = json.loads((SIZES / f"{size}.json").read_text())

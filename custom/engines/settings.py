@@ -124,6 +124,7 @@ RULES: dict[str, Rule] = {
         lambda value: isinstance(value, str) or _is_whole(value) and value >= 0,
     ),
     "variant": Rule("channels or parts", lambda value: value in ("channels", "parts")),
+    "codes_on_disk": Rule("true, false or auto", lambda value: isinstance(value, bool) or value == "auto"),
     "loss": Rule(f"one of {', '.join(LOSSES)}", lambda value: value in LOSSES),
     "mask_from": Rule("field or label", lambda value: value in ("field", "label")),
     "resolution": whole(2),

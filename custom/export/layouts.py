@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 from ..errors import InputError
 from .checkpoint import MODEL, saved, takers, with_setting
 from .code import DOTTED, NAME, package_files, reached_files, targets_of
-from .source import METADATA, PACKAGE, README, Source, alone, configs_of
+from .source import METADATA, PACKAGE, README, Source, alone, configs_of, parsed
 from .zoo import SCRIPTS, check_zoo
 
 DISTRIBUTION = "corfield"
@@ -49,6 +52,19 @@ def published_dependencies(beside: Path = PACKAGE.parent) -> list[str]:
     return sorted(line for line in lines if "extra ==" not in line)
 
 
+def requirements_of(source: Source, published: Sequence[str]) -> list[str]:
+    """What an exported bundle requires: what the package does, and of its extras what the bundle's metadata name."""
+    named = parsed(METADATA, source.files[METADATA]).get("required_packages_version", {})
+    known = {requirement_name(line) for line in published}
+    extra = [f"{name}>={version}" for name, version in named.items() if requirement_name(name) not in known]
+    return sorted([*published, *extra])
+
+
+def requirement_name(line: str) -> str:
+    """The distribution that a line of requirements asks for, spelled as the index spells it."""
+    return Requirement(line).name.lower().replace("_", "-")
+
+
 def at_home(files: dict[str, bytes], name: str, needs: str) -> dict[str, bytes]:
     """Texts whose commands are given in the bundle's own folder, and the citation if they name it.
 
@@ -83,7 +99,9 @@ def vendored(source: Source) -> dict[str, bytes]:
     needs = f"with the packages of `{REQUIREMENTS}`\ninstalled (`pip install -r {REQUIREMENTS}`)"
     files = at_home(source.files, source.name, needs)
     files |= {f"{NAME}/{path}": content for path, content in package_files().items()}
-    files[REQUIREMENTS] = "".join(f"{line}\n" for line in published_dependencies()).encode("utf-8")
+    files[REQUIREMENTS] = "".join(f"{line}\n" for line in requirements_of(source, published_dependencies())).encode(
+        "utf-8"
+    )
     return files
 
 

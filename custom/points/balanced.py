@@ -79,8 +79,8 @@ def draw_heart(
     """``per_structure`` points in every structure, ``shell`` around every structure, ``band`` in the band of all and
     ``anywhere`` uniform in the box.
 
-    A point of a structure, a shell or the band is a voxel's centre moved by up to half a voxel along each axis. What an absent
-    structure cannot take is drawn anywhere, so that every case gives as many points.
+    A point of a structure, a shell or the band is a voxel's centre moved by up to half a voxel along each axis. What an
+    absent structure cannot take is drawn anywhere, so that every case gives as many points.
     """
     positions, starts = places
     wanted = [per_structure] * len(indices) + [shell] * len(indices) + [band]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -114,9 +113,10 @@ def mesh_queries() -> Any:
         InputError: the library is not installed.
     """
     try:
-        return import_module(".mesh_query", __package__)
+        from . import mesh_query
     except ModuleNotFoundError as error:
         if error.name != "warp":
             raise
         remedy = "Install it: pip install 'corfield[completion]'."
         raise InputError("warp-lang", "no such package", "it, for exact signed distances", remedy) from error
+    return mesh_query

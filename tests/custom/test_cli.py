@@ -142,6 +142,10 @@ def test_help_is_given_for_every_command_with_exit_code_0(given: list[str], caps
         "export": ["BUNDLE", "OUTPUT", "--layout", "--checkpoint", "--overwrite"],
         "check": ["TARGETS", "--max_epochs"],
         "demo": ["--output", "--size", "--workers"],
+        "pack": ["RUN", "OUTPUT", "--labels", "--half", "--overwrite"],
+        "render": ["MODEL", "CASE", "OUTPUT", "--spacing_mm", "--meshes"],
+        "clouds": ["LABELS", "OUTPUT", "--workers"],
+        "check_clouds": ["CLOUDS", "gate.json"],
     }
     assert all(name in said for name in names.get(given[0], ["phantoms", "repair", "score", "demo", "version"]))
 

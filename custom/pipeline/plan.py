@@ -93,8 +93,8 @@ def chosen(structures: Sequence[str], intake: Intake, labels_of: StructureTable)
 
 
 def need_bytes(jobs: Mapping[str, Job], states: Mapping[str, State], cases: Sequence[CheckedCase], workers: int) -> int:
-    """Room that what is still to be written takes at most: cubes and codes while a structure is trained, then codes,
-    masks and repaired label maps."""
+    """Room that what is still to be written takes at most: cubes, and codes with what Adam keeps of them, twice, while
+    a structure is trained; then codes, masks and repaired label maps."""
     voxels = sum(case.voxels for case in cases)
     passing, staying = [0], MAP_BYTES * voxels + MB
     for name, job in jobs.items():
@@ -103,7 +103,7 @@ def need_bytes(jobs: Mapping[str, Job], states: Mapping[str, State], cases: Sequ
         settings = job.merged
         code = settings["latent_size"] * max(1, settings["code_side"]) ** 3
         staying += 4 * code * len(cases) + MASK_BYTES * voxels + MB
-        passing.append(len(cases) * (2 * settings["resolution"] ** 3 + 12 * code))
+        passing.append(len(cases) * (2 * settings["resolution"] ** 3 + 24 * code))
     return int(staying + sum(sorted(passing, reverse=True)[:workers]))
 
 
@@ -115,7 +115,7 @@ def heart_bytes(job: HeartJob | None, state: State, cases: Sequence[CheckedCase]
     settings, voxels = job.merged, sum(case.voxels for case in cases)
     code = settings["latent_size"] * max(1, settings["code_side"]) ** 3
     code += settings["fine_latent_size"] * settings["fine_code_side"] ** 3
-    each = 28 * code + TAUGHT_BYTES * settings["teacher_pool"]
+    each = 40 * code + TAUGHT_BYTES * settings["teacher_pool"]
     return int(each * len(cases) + (BOX_BYTES + 2 * MASK_BYTES) * voxels + 2 * MB)
 
 

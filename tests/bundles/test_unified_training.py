@@ -140,7 +140,7 @@ def test_a_run_broken_off_and_taken_up_again_equals_an_unbroken_one(
 
 def test_a_run_is_not_taken_up_with_another_cap(labels: Path, tmp_path: Path) -> None:
     train(labels, tmp_path, **SHORT)
-    assert "begun with weight_cap = 10.0" in refusal(labels, tmp_path, **SHORT, weight_cap=5.0)
+    assert "begun with weight_cap = 4.0" in refusal(labels, tmp_path, **SHORT, weight_cap=5.0)
 
 
 def dice_of_la(output_dir: Path) -> float:
@@ -161,7 +161,7 @@ def dice_of_la(output_dir: Path) -> float:
 def test_a_structure_is_learned_from_its_teacher(labels: Path, trained: Path, tmp_path: Path) -> None:
     """Of its labels only one point a case and epoch is asked: what it knows of the atrium it has from the teacher."""
     settings = {"max_epochs": 120, "val_interval": 120, "code_learning_rate": 0.1}
-    settings |= {"points_per_structure": 0, "band_points": 1, "background_points": 0}
+    settings |= {"points_per_structure": 0, "shell_points": 0, "band_points": 1, "background_points": 0}
     train(labels, tmp_path / "taught", **settings, teacher_dir=trained, teacher_weight=10.0)
     train(labels, tmp_path / "not", **settings)
     assert dice_of_la(tmp_path / "taught") > 0.7

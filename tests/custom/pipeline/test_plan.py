@@ -109,14 +109,14 @@ def test_room_is_needed_for_what_is_not_done_and_for_as_many_cubes_as_workers(re
     voxels, cube, code = 2 * 385, 2 * (2 * 24**3), 4 * 8**3
     assert need_bytes(jobs, done, cases, 2) == int(0.3 * voxels + 1e6)  # type: ignore[arg-type]
     one, two = (need_bytes(jobs, new, cases, workers) for workers in (1, 2))  # type: ignore[arg-type]
-    assert two - one == cube + 2 * 12 * code
-    assert one == int(0.3 * voxels + 1e6 + 3 * (2 * 4 * code + 0.05 * voxels + 1e6) + cube + 2 * 12 * code)
+    assert two - one == cube + 2 * 24 * code
+    assert one == int(0.3 * voxels + 1e6 + 3 * (2 * 4 * code + 0.05 * voxels + 1e6) + cube + 2 * 24 * code)
 
 
 def test_stage_3_needs_room_for_its_codes_its_boxes_and_what_its_teachers_say(request_of: Request) -> None:
     plan = make_plan(request_of, INTAKE)
     code, voxels, pool = 4 * 4**3 + 6**3, 2 * 385, 256
-    assert heart_bytes(plan.heart, "new", INTAKE.cases) == int(2 * (28 * code + 40 * pool) + 6.1 * voxels + 2e6)
+    assert heart_bytes(plan.heart, "new", INTAKE.cases) == int(2 * (40 * code + 40 * pool) + 6.1 * voxels + 2e6)
     assert heart_bytes(plan.heart, "done", INTAKE.cases) == heart_bytes(None, "done", INTAKE.cases) == 0
     without = make_plan(replace(request_of, skip_unified=True), INTAKE)
     assert plan.need_bytes - without.need_bytes == heart_bytes(plan.heart, "new", INTAKE.cases)

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from custom import __version__
-from custom.cli.main import asking_for_help, check_flags, main
+from custom.cli.main import check_flags, main
 from custom.cohort.defects import Defects
 from custom.cohort.label_maps import write_label_map
 from custom.errors import InputError
+from tests.custom.commands import COMMANDS, ended
 
 SMALL = ["--cases", "1", "--size", "32"]
 UNDAMAGED = ["--steps=0", "--jitter=0", "--boundary=0", "--crumbs=0", "--holes=0", "--cuts", "0", "--detach=0"]
@@ -101,14 +102,6 @@ def answers(folder: Path) -> dict[tuple[str, ...], Any]:
     return dict(zip(map(tuple, commands), json.loads(run.stdout), strict=True))
 
 
-def ended(arguments: list[str]) -> int:
-    """The exit code of a command that does not just return."""
-    with pytest.raises(SystemExit) as raised:
-        main(arguments)
-    assert isinstance(raised.value.code, int)
-    return raised.value.code
-
-
 def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert ended(arguments) == 2
     said = capsys.readouterr()
@@ -123,37 +116,6 @@ def test_without_arguments_the_commands_are_listed_and_the_exit_code_is_0(answer
     assert (code, err) == (0, "")
     for name in (*COMMANDS, "version"):
         assert f"\n     {name}\n" in out
-
-
-COMMANDS = ("phantoms", "repair", "score", "demo", "export", "check", "pack", "render", "clouds", "check_clouds")
-
-
-@pytest.mark.parametrize(
-    "given",
-    [["--help"], ["-h"], *([name, "--help"] for name in COMMANDS), ["demo", "-h"]],
-)
-def test_help_is_given_for_every_command_with_exit_code_0(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended(given) == 0
-    said = "".join(capsys.readouterr())
-    names = {
-        "phantoms": ["OUTPUT", "--cases", "--size", "--seed", "--holes"],
-        "repair": ["LABELS", "OUTPUT", "--reference", "--structures", "--preset", "quick", "--workers", "ledger.csv"],
-        "score": ["PREDICTION", "REFERENCE", "--output", "--tolerance_mm"],
-        "export": ["BUNDLE", "OUTPUT", "--layout", "--checkpoint", "--overwrite"],
-        "check": ["TARGETS", "--max_epochs"],
-        "demo": ["--output", "--size", "--workers"],
-        "pack": ["RUN", "OUTPUT", "--labels", "--half", "--overwrite"],
-        "render": ["MODEL", "CASE", "OUTPUT", "--spacing_mm", "--meshes"],
-        "clouds": ["LABELS", "OUTPUT", "--workers"],
-        "check_clouds": ["CLOUDS", "gate.json"],
-    }
-    assert all(name in said for name in names.get(given[0], ["phantoms", "repair", "score", "demo", "version"]))
-
-
-def test_help_after_arguments_is_help_too() -> None:
-    assert asking_for_help(["phantoms", "out", "--cases", "3", "--help"]) == ["phantoms", "--", "--help"]
-    assert asking_for_help(["phantoms", "out"]) == ["phantoms", "out"]
-    assert asking_for_help(["phantoms", "--", "--help"]) == ["phantoms", "--", "--help"]
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -130,6 +130,7 @@ def test_without_the_library_the_error_names_the_extra(monkeypatch: pytest.Monke
         return real(name, *rest, **named)
 
     monkeypatch.delitem(sys.modules, "custom.surfaces.mesh_query", raising=False)
+    monkeypatch.delattr("custom.surfaces.mesh_query", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match=r"pip install 'corfield\[completion\]'"):
         distances(np.zeros((1, 3)), np.full((3, 5, 7), 6, np.uint8), np.eye(4))

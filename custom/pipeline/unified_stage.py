@@ -138,9 +138,11 @@ def unify_all(
 
 
 def leave_out(request: Request, cases: Sequence[CheckedCase], jobs: Mapping[str, Job]) -> None:
-    """Without stage 3: what an earlier run has drawn is deleted if it is not of these label maps any more. Label maps
-    without anything are their own unified ones."""
+    """Without stage 3: what an earlier run has drawn or packed is deleted if it is not of these label maps any more.
+    Label maps without anything are their own unified ones."""
     whole = make_heart_job(replace(request, skip_unified=False), cases, jobs)
+    if whole is None or not is_packed(whole):
+        discard(request.output / "model")
     if whole is None:
         publish(request.output, [case.name for case in cases], "fused", "unified")
     elif state_of(whole) != "done":

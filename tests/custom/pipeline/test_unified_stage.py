@@ -199,9 +199,11 @@ def test_left_out_it_leaves_what_is_up_to_date_and_takes_away_what_is_not(copy: 
     without = replace(copy, skip_unified=True)
     outcome = run_repair(without)
     assert (copy.output / "unified" / "phantom_000.nii.gz").is_file()
+    assert (copy.output / "model" / "model.json").is_file()
     assert all(row.dice_unified is None for row in outcome.rows)
     run_repair(replace(without, strict_components=True))
     assert not (copy.output / "unified").exists()
+    assert not (copy.output / "model").exists()
     assert runs == []
 
 

@@ -11,6 +11,7 @@ from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from ..consistency.decision import PriorityDecision
+from ..errors import InputError
 from ..fields.dense import CHUNK
 from ..fields.dense_heart import evaluate_heart
 from ..fields.near import NearField
@@ -72,6 +73,9 @@ class HeartInferer(Inferer):
             does the grid of another image.
         bf16: run the matrix products and convolutions in bfloat16.
         chunk: points asked at once.
+
+    Raises:
+        InputError: a stride that is no power of two.
     """
 
     def __init__(
@@ -83,6 +87,8 @@ class HeartInferer(Inferer):
         bf16: bool = False,
         chunk: int = CHUNK,
     ) -> None:
+        if stride < 1 or stride & (stride - 1):
+            raise InputError("--stride", repr(stride), "a power of two", "4 is usual; 1 asks everywhere.")
         self.canvases, self.decision, self.with_probabilities = canvases, decision, with_probabilities
         self.stride, self.bf16, self.chunk = stride, bf16, chunk
 

@@ -54,6 +54,12 @@ def asked(canvases: Canvases, **settings: Any) -> Tensor:
     return HeartInferer(canvases, PriorityDecision(), **settings)(torch.tensor([0]), halves())
 
 
+@pytest.mark.parametrize("stride", [0, 3, 6])
+def test_a_stride_is_a_power_of_two(stride: int) -> None:
+    with pytest.raises(InputError, match=f"--stride: found {stride}; wanted a power of two"):
+        HeartInferer(Canvases([BOX]), PriorityDecision(), stride=stride)
+
+
 def expected(world_mm: np.ndarray) -> np.ndarray:
     """What stands at places of the world: x runs from 9 to 29 mm over the box, z from 44.5 to 53.5."""
     inside = ((world_mm >= [8, 20.5, 43.75]) & (world_mm <= [30, 53.5, 54.25])).all(axis=-1)

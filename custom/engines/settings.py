@@ -70,7 +70,7 @@ def _is_there(value: Any) -> bool:
 
 
 PATH = Rule("a path; a name of digits as ./7", lambda value: isinstance(value, (str, Path)))
-FLAG = Rule("true or false", lambda value: isinstance(value, bool))
+FLAG = Rule("true or false, on a command line True or False", lambda value: isinstance(value, bool))
 
 TEXTS = Rule(
     "a list of names", lambda value: isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
@@ -124,7 +124,9 @@ RULES: dict[str, Rule] = {
         lambda value: isinstance(value, str) or _is_whole(value) and value >= 0,
     ),
     "variant": Rule("channels or parts", lambda value: value in ("channels", "parts")),
-    "codes_on_disk": Rule("true, false or auto", lambda value: isinstance(value, bool) or value == "auto"),
+    "codes_on_disk": Rule(
+        "true, false or auto, on a command line True or False", lambda value: isinstance(value, bool) or value == "auto"
+    ),
     "loss": Rule(f"one of {', '.join(LOSSES)}", lambda value: value in LOSSES),
     "mask_from": Rule("field or label", lambda value: value in ("field", "label")),
     "resolution": whole(2),

@@ -54,7 +54,7 @@ class Pages:
                 self.memory = mmap.mmap(file.fileno(), size_bytes)
         except OSError as error:
             found = f"no place for {size_bytes / 1e6:.0f} MB of codes ({error.strerror})"
-            remedy = "Free some space there, choose another --output_dir, or give --codes_on_disk false."
+            remedy = "Free some space there, choose another --output_dir, or give --codes_on_disk False."
             raise InputError(folder, found, "room for a table of codes", remedy) from error
         self.tensor = torch.frombuffer(self.memory, dtype=torch.float32).reshape(rows, numbers)
 

@@ -62,6 +62,11 @@ def test_a_count_is_a_whole_number_of_at_least_1(key: str, value: Any) -> None:
     check_settings({key: np.int64(1)})
 
 
+@pytest.mark.parametrize("key", ["resume", "codes_on_disk"])
+def test_a_flag_in_the_spelling_of_json_is_answered_by_that_of_a_command_line(key: str) -> None:
+    assert "on a command line True or False" in refusal(**{key: "false"})
+
+
 @pytest.mark.parametrize(
     ("key", "refused", "taken"),
     [

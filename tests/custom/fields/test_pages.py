@@ -41,7 +41,7 @@ def test_pages_that_are_let_go_take_no_memory(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"no place for 6 MB of codes \(.+\); wanted room .* --codes_on_disk false"):
+    with pytest.raises(InputError, match=r"no place for 6 MB of codes \(.+\); wanted room .* --codes_on_disk False"):
         Pages(3, 500_000, tmp_path / "file")
 
 

@@ -88,10 +88,8 @@ def told(figures: Mapping[str, Any]) -> str:
     if "ratio" not in figures:
         return text + "; label maps to compare with were not given (--labels)"
     ratio = float(figures["ratio"])
-    beside = f"{ratio:.3g} times as large" if ratio >= 1 else f"{1 / ratio:.3g} times smaller"
-    return f"{text}, {beside} than its gzip label map of {_kb(figures['label_map_bytes'])}".replace(
-        "as large than", "as large as"
-    )
+    beside = f"{ratio:.3g} times as large as" if ratio >= 1 else f"{1 / ratio:.3g} times smaller than"
+    return f"{text}, {beside} its gzip label map of {_kb(figures['label_map_bytes'])}"
 
 
 def _kb(size: int) -> str:

@@ -27,8 +27,8 @@ class PointInferer(Inferer):
 
     Args:
         bf16: run the matrix products and convolutions in bfloat16; weights and losses stay in single precision.
-        with_codes: answer ``{"logits", "codes", "rows"}`` for a loss that weighs the codes too, instead of the logits
-            alone; ``rows`` are those of the codes, as the network was given them.
+        with_codes: answer ``{"logits", "codes", "rows", "points"}`` for a loss that weighs the codes too, instead of
+            the logits alone; ``rows`` are those of the codes and ``points`` the inputs, as the network was given them.
     """
 
     def __init__(self, bf16: bool = False, with_codes: bool = False) -> None:
@@ -41,7 +41,12 @@ class PointInferer(Inferer):
         if not self.with_codes:
             return logits
         assert isinstance(network, nn.Module)
-        return {"logits": logits, "codes": bare(network).codes(*args, **kwargs), "rows": kwargs["index"]}
+        return {
+            "logits": logits,
+            "codes": bare(network).codes(*args, **kwargs),
+            "rows": kwargs["index"],
+            "points": inputs,
+        }
 
 
 class PenalisedLoss(nn.Module):

@@ -31,6 +31,7 @@ class WholeHeartLoss(nn.Module):
         latent_weight: lambda.
         centre: the code the prior pulls towards, flat, by the case's row; ``None``: 0. The search for an unseen case's
             code is pulled towards its start: where nothing is known of the case, that is what is left of it.
+        start: what a head that is not asked at a point shall keep to, a loss of the answer and the targets.
     """
 
     def __init__(
@@ -39,18 +40,20 @@ class WholeHeartLoss(nn.Module):
         distillation: Distillation,
         latent_weight: float | int,
         centre: nn.Module | None = None,
+        start: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.centre = centre
+        self.centre, self.start = centre, start
         self.heart, self.distillation, self.latent_weight = heart, distillation, float(latent_weight)
 
     def forward(self, answer: dict[str, Tensor], target: Tensor) -> Tensor:
-        """Of ``logits`` [batch, structures, n], ``codes`` and, with a centre, their ``rows``; targets as
-        :meth:`data_term` takes them."""
+        """Of ``logits`` [batch, structures, n], ``codes`` and, with a centre or start, their ``rows`` and the
+        ``points``; targets as :meth:`data_term` takes them."""
         codes = answer["codes"].flatten(1)
         if self.centre is not None:
             codes = codes - self.centre(answer["rows"]).to(codes)
-        return self.data_term(answer["logits"], target) + self.latent_weight * code_prior(codes)
+        loss = self.data_term(answer["logits"], target) + self.latent_weight * code_prior(codes)
+        return loss if self.start is None else loss + self.start(answer, target)
 
     def data_term(self, logits: Tensor, target: Tensor) -> Tensor:
         """Without the prior; targets [batch, structures, n], or with what the teachers say below them [batch, 2

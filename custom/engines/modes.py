@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from ignite.engine import Engine, Events
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -54,6 +55,35 @@ def main_modes(centred: Float[Tensor, "hearts numbers"], count: int) -> Float[Te
     spread, turned = torch.linalg.eigh((centred @ centred.T).double())
     kept = [place for place in range(hearts - 1, 0, -1) if spread[place] > 1e-9 * spread[-1]][:count]
     return (turned.T[kept].float() @ centred) / max(hearts - 1, 1) ** 0.5
+
+
+class StartKept(nn.Module):
+    """Mean over the structures of the cross entropy with the start's own answer, where a head is not asked.
+
+    Without it the search for what is known pushes the heads of what is not anywhere: they hang on the same numbers.
+
+    Args:
+        field: of the search.
+        hearts: whose codes the cases start from.
+        weight: of this loss.
+    """
+
+    def __init__(self, field: nn.Module, hearts: Hearts, weight: float | int = 1.0) -> None:
+        super().__init__()
+        self.asked = [bare(field)]  # in a list: not a part of this module, whose parameters are none
+        self.hearts, self.weight = hearts, float(weight)
+
+    def forward(self, answer: dict[str, Tensor], target: Tensor) -> Tensor:
+        """Of ``logits`` [batch, structures, n], ``rows`` and ``points`` [batch, 3, n]; a target below 0 is unknown."""
+        logits, field = answer["logits"], self.asked[0]
+        unknown = (target[:, : logits.shape[1]] < 0).to(logits.dtype)
+        if not unknown.any():
+            return logits.new_zeros(())
+        with torch.no_grad():
+            codes = self.hearts(answer["rows"]).to(logits.device).reshape((-1, *field.codes.shape))
+            start = field.answer(field.pyramid(codes), answer["points"].transpose(1, 2)).transpose(1, 2).float()
+        each = F.binary_cross_entropy_with_logits(logits, torch.sigmoid(start), reduction="none") * unknown
+        return self.weight * (each.sum(dim=(0, 2)) / unknown.sum(dim=(0, 2)).clamp(min=1)).mean()
 
 
 class NearestHeart:

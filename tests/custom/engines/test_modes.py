@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from custom.engines.modes import MOST_HEARTS, Hearts, main_modes
+from custom.engines.modes import MOST_HEARTS, Hearts, StartKept, main_modes
+from custom.fields.near import NearField
 
 
 def test_a_mode_is_as_long_as_the_spread_along_it_and_the_longest_comes_first() -> None:
@@ -43,3 +44,27 @@ def test_of_many_hearts_evenly_spread_ones_make_the_modes() -> None:
     codes = torch.zeros(2 * MOST_HEARTS, 2)
     codes[::2, 0] = 5.0
     assert Hearts(codes, 3, cases=1).mean.tolist() == [5.0, 0.0]
+
+
+def test_a_head_that_is_not_asked_keeps_to_what_the_start_says_and_an_asked_one_is_left_alone() -> None:
+    field = NearField(2, (4,), latent_size=3, code_side=2, widths=(8, 8, 8, 8), outputs=2)
+    torch.nn.init.normal_(field.head.output.weight, std=3.0)
+    hearts = Hearts(torch.randn(4, 24), 3, cases=2)
+    hearts.coefficients[1, 0] = 1.5
+    kept = StartKept(field, hearts, weight=0.5)
+    points, rows = torch.rand(1, 3, 13) * 2 - 1, torch.tensor([1])
+    code = hearts(rows).reshape(1, 3, 2, 2, 2)
+    start = field.answer(field.pyramid(code), points.transpose(1, 2)).transpose(1, 2).detach()
+    target = torch.zeros(1, 2, 13)
+    target[0, 1] = -1.0
+    answer = {"logits": start.clone().requires_grad_(), "rows": rows, "points": points}
+    loss = kept(answer, target)
+    p = torch.sigmoid(start[0, 1])
+    entropy = -(p * p.log() + (1 - p) * (1 - p).log()).mean()
+    torch.testing.assert_close(loss, 0.5 * entropy / 2, atol=1e-5, rtol=1e-4)  # the mean over two structures
+    loss.backward()
+    assert answer["logits"].grad is not None and answer["logits"].grad.abs().max() < 1e-6  # it is where it should be
+    moved = {**answer, "logits": start + torch.tensor([7.0, 1.0])[:, None]}
+    assert kept(moved, target) > loss
+    assert float(kept(moved, torch.zeros(1, 2, 13))) == 0
+    assert list(kept.parameters()) == []

@@ -16,7 +16,6 @@ from ..errors import InputError
 from ..fields.codes import TABLE
 from ..fields.near import NearField
 from ..fields.pages import Place
-from ..fields.stored import StoredField
 from ..space import Frame
 
 FORMAT = "corfield.near_stage1/1"
@@ -143,7 +142,7 @@ def field_for_new_cases(content: dict[str, Any], cases: int, place: Place | None
     """
     trained = field_of(content)
     mean = trained.codes.mean().detach().flatten()
-    field = StoredField(cases, place, **content["settings"]["network"])
+    field = NearField(cases, place=place, **content["settings"]["network"])
     field.pyramid, field.head = trained.pyramid, trained.head
     field.codes.fill(lambda row: row.copy_(mean))
     for name, parameter in field.named_parameters():

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from .pages import Pages, Place
 
+DRAWN_AT_ONCE = 2**22
+"""Numbers; torch draws normal numbers sixteen at a time, so that any multiple of it gives what one draw would."""
+
 TABLE = "codes.table.weight"
 """What a field's state dict calls the table."""
 
@@ -37,7 +40,8 @@ class Codes(nn.Module):
         self.pages: list[Pages] = []
         self.on_host = place is not None and place.takes(4 * cases * prod(self.shape))
         self.table = nn.Embedding(cases, prod(self.shape), _weight=self._blank(cases, torch.device("cpu")))
-        self.fill(lambda row: nn.init.normal_(row, std=std))
+        for deviation in (1.0, std):  # a table in memory is drawn when made and drawn anew: a seed gives the same codes
+            self._draw(deviation)
 
     def forward(self, index: Tensor) -> Tensor:
         """Codes [batch, *shape] of the rows ``index`` [batch], on the device of ``index``."""
@@ -77,6 +81,12 @@ class Codes(nn.Module):
         """Hold no more of what lies in files than the system sees fit."""
         for pages in self.pages:
             pages.let_go()
+
+    @torch.no_grad()
+    def _draw(self, deviation: float) -> None:
+        for numbers in self.table.weight.view(-1).split(DRAWN_AT_ONCE):
+            numbers.normal_(std=deviation)
+            self.let_go()
 
     def _blank(self, cases: int, device: torch.device) -> Tensor:
         if not self.on_host:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .codes import Codes
 from .heads import SkipMLP
+from .pages import Place
 from .pyramid import GridPyramid, LayeredPyramid, VectorPyramid, features_at
 
 
@@ -26,6 +27,7 @@ class NearField(nn.Module):
         fine_code_side: above 0 the code has a second part, a grid of so many samples a side, for what is thin.
         fine_latent_size: channels of that grid.
         fine_trunk_channels: of its feature volumes, as ``trunk_channels``.
+        place: where a large table of codes lies, see :class:`custom.fields.codes.Codes`; ``None``: in memory.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class NearField(nn.Module):
         fine_code_side: int = 0,
         fine_latent_size: int = 1,
         fine_trunk_channels: Sequence[int] = (8,),
+        place: Place | None = None,
     ) -> None:
         super().__init__()
         self.pyramid: VectorPyramid | GridPyramid | LayeredPyramid
@@ -50,14 +53,15 @@ class NearField(nn.Module):
         if fine_code_side:
             fine = GridPyramid(fine_latent_size, fine_code_side, fine_trunk_channels)
             self.pyramid = LayeredPyramid(self.pyramid, fine)
-        self.codes = Codes(cases, self.pyramid.code_shape)
+        self.codes = Codes(cases, self.pyramid.code_shape, place=place)
         self.outputs = outputs
         self.in_channels = 3 + sum(self.pyramid.channels)
         self.head = SkipMLP(self.in_channels, outputs, widths, prior)
 
     @property
     def device(self) -> torch.device:
-        return self.codes.table.weight.device
+        """Where the network is; a table of codes in a file is on the host."""
+        return self.head.output.weight.device
 
     @torch.jit.unused
     def asked(self, row: int) -> Callable[[Tensor], Tensor]:

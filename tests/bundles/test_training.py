@@ -179,7 +179,7 @@ def test_a_run_taken_up_again_keeps_its_best_against_later_worse_ones(bundle: An
     [
         pytest.param({"amp": True}, id="bfloat16"),
         pytest.param({"loss": "dice_focal"}, id="Dice and focal loss"),
-        pytest.param({"code_side": 6, "latent_size": 4, "max_epochs": 80}, id="a grid of codes"),
+        pytest.param({"code_side": 6, "latent_size": 4}, id="a grid of codes"),
         pytest.param(
             {"label_table": "totalsegmentator_heart", "structure": "heart_ventricle_left"}, id="another table"
         ),

@@ -184,7 +184,7 @@ def test_a_teacher_for_no_such_structure_is_refused(labels: Path, trained: Path,
     ],
 )
 def test_the_other_choices_learn_too(labels: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
-    train(labels, tmp_path, **(SHORT | {"max_epochs": 30} | settings))
+    train(labels, tmp_path, **(SHORT | {"max_epochs": 25} | settings))
     loss = [event.value for event in events(tmp_path).Scalars("train_loss")]
     assert loss[-1] < 0.85 * loss[0]
 

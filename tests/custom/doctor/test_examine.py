@@ -157,7 +157,7 @@ def test_an_argument_that_is_not_taken_is_named_with_the_nearest(root: Path) -> 
     assert the_fault(root, "train") == Fault(
         path,
         "network_def::latent_sise",
-        "StoredField takes no argument latent_sise",
+        "NearField takes no argument latent_sise",
         "Did you mean latent_size?",
     )
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from custom.engines.optimizer import RowAdam, parameter_groups
 from custom.fields.codes import Codes
+from custom.fields.near import NearField
 from custom.fields.pages import Place
-from custom.fields.stored import StoredField
 
 CASES, NUMBERS = 5, 7
 TARGETS = torch.linspace(-1, 1, CASES * NUMBERS).reshape(CASES, NUMBERS)
@@ -147,7 +147,7 @@ def test_the_state_of_torchs_adam_is_taken_up_with_its_count_for_every_row() -> 
 
 def test_frozen_codes_are_in_no_group_and_frozen_weights_neither() -> None:
     network = {"trunk_channels": [8], "latent_size": 2, "code_side": 5, "widths": [7, 7, 5, 3]}
-    field = StoredField(3, **network)
+    field = NearField(3, **network)
     weights, codes = parameter_groups(field, 0.1, 0.2)
     assert (weights["lr"], codes["lr"]) == (0.1, 0.2)
     assert codes["params"] == [field.codes.table.weight]

@@ -14,8 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from custom.engines.optimizer import RowAdam, parameter_groups
 from custom.engines.ranks import in_step
+from custom.fields.near import NearField
 from custom.fields.pages import Place
-from custom.fields.stored import StoredField
 
 NETWORK = {"trunk_channels": [8], "latent_size": 2, "code_side": 5, "widths": [7, 7, 5, 3]}
 ASKED = ([4, 1, 1], [2, 6, 1])
@@ -23,15 +23,15 @@ ASKED = ([4, 1, 1], [2, 6, 1])
 POINTS = torch.linspace(-1, 1, 2 * 3 * 3 * 11).reshape(2, 3, 3, 11)
 
 
-def begun(folder: Path, seed: int, frozen: bool) -> StoredField:
+def begun(folder: Path, seed: int, frozen: bool) -> NearField:
     torch.manual_seed(seed)
-    field = StoredField(7, Place(folder, on_disk=True), **NETWORK)
+    field = NearField(7, place=Place(folder, on_disk=True), **NETWORK)
     for name, parameter in field.named_parameters():
         parameter.requires_grad_(not frozen or name.startswith("codes."))
     return field
 
 
-def learn(network: torch.nn.Module, field: StoredField, rows: list[int], points: Tensor) -> dict[str, Tensor]:
+def learn(network: torch.nn.Module, field: NearField, rows: list[int], points: Tensor) -> dict[str, Tensor]:
     optimizer = RowAdam(parameter_groups(network, 0.01, 0.1), field.codes)
     for _ in range(3):
         optimizer.zero_grad()

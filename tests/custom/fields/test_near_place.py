@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from custom.fields.near import NearField
 from custom.fields.pages import Place
-from custom.fields.stored import StoredField
 
 NETWORK = {"trunk_channels": [8], "latent_size": 2, "code_side": 5, "widths": [7, 7, 5, 3]}
 
@@ -17,12 +17,12 @@ def test_it_answers_the_same_wherever_its_codes_lie(tmp_path: Path) -> None:
     answers = []
     for place in (None, Place(tmp_path, on_disk=True)):
         torch.manual_seed(0)
-        answers.append(StoredField(7, place, **NETWORK)(points, rows))
+        answers.append(NearField(7, place=place, **NETWORK)(points, rows))
     assert torch.equal(*answers)
     assert not torch.equal(answers[0][0], answers[0][1])
 
 
 def test_its_device_is_that_of_the_network(tmp_path: Path) -> None:
-    field = StoredField(7, Place(tmp_path, on_disk=True), **NETWORK).to("meta")
+    field = NearField(7, place=Place(tmp_path, on_disk=True), **NETWORK).to("meta")
     assert field.device.type == "meta"
     assert field.codes.table.weight.device.type == "cpu"

@@ -18,7 +18,7 @@ from .cloud import Cloud, absent_mm
 from .distance import half_diagonal_mm, labels_at
 
 SLOPE_TOLERANCE = 0.1
-"""How far the slope across a surface may be from 1, told by many points; by n points 1 / sqrt(n) further."""
+"""How far the slope across a surface may be from 1."""
 
 STEP_VOXELS = 0.2
 """How far, in voxels, distances may start from 0 at a surface; between voxel centres it would be half a voxel."""
@@ -154,7 +154,7 @@ def _at_surface(cloud: Cloud, channel: int, structure: Structure, slopes: dict[s
         return
     slope, step = _line(rise[told], sdf_mm[told])
     slopes[structure.name] = round(slope, 4)
-    if abs(slope - 1) > SLOPE_TOLERANCE + told.sum() ** -0.5:
+    if abs(slope - 1) > SLOPE_TOLERANCE:
         yield f"{structure.name}: slope: {slope:.2f} across the surface instead of 1"
     elif abs(step) > STEP_VOXELS * voxel_mm:
         yield f"{structure.name}: slope: a jump of {2 * step:.2f} mm at the surface (half a voxel each side?)"

@@ -115,7 +115,7 @@ def test_control_c_ends_the_workers_says_so_and_leaves_with_130(hearts: Path, tm
         own = children(process.pid)
         assert len(own) >= 2
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=180)
+        _, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -72,10 +73,10 @@ def completion_rows(
         if structure.name not in sources:
             continue
         mask = labels == structure.index
-        own = {"case": case, "structure": structure.name, "source": sources[structure.name]}
+        own: dict[str, Any] = {"case": case, "structure": structure.name, "source": sources[structure.name]}
         if reference is None or not (reference == structure.index).any():
-            size = {"volume_mm3": volume_mm3(mask, spacing_mm), "components": component_count(mask)}
-            rows.append(CompletionRow(**own, **size))
+            volume, pieces = volume_mm3(mask, spacing_mm), component_count(mask)
+            rows.append(CompletionRow(**own, volume_mm3=volume, components=pieces))
             continue
         score = score_mask(mask, reference == structure.index, spacing_mm, tolerance_mm)
         rows.append(

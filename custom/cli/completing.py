@@ -1,4 +1,4 @@
-"""Commands on the way from label maps to whole hearts: clouds of points and their gate."""
+"""Commands on the way from label maps to whole hearts: clouds of points, their gate, and completion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 from ..anatomy import PUBLIC_CARDIAC_CT
 from ..pipeline.check_clouds import run_check_clouds
 from ..pipeline.clouds import CloudRequest, run_clouds
-from ..pipeline.typed import lengths_mm
+from ..pipeline.complete import run_complete
+from ..pipeline.completion_request import CompletionRequest
+from ..pipeline.typed import flag, lengths_mm, listed
 from ..surfaces.frame import SCALE_MM
 from ..surfaces.sampling import Counts
 from .saying import end_with, say
@@ -97,3 +99,54 @@ class Completing:
         checked = run_check_clouds(Path(str(clouds)), Path(str(labels)) if labels != "" else None, workers)
         say(checked.text)
         end_with(checked.faults)
+
+    def complete(
+        self,
+        labels: str,
+        output: str,
+        checkpoint: str,
+        smooth_given: bool = False,
+        structures: str = "",
+        reference: str = "",
+        label_table: str = PUBLIC_CARDIAC_CT.name,
+        device: str = "",
+        workers: int = 0,
+    ) -> None:
+        """Complete partial label maps to whole hearts: OUTPUT/completed/NAME.nii.gz, on the same grid and affine.
+
+        What a label map holds is kept voxel by voxel; what it lacks is drawn by a trained network of heart_completion.
+        OUTPUT/source/NAME.nii.gz says which is which: 1 given, 2 completed. Beside them are metrics.csv and
+        report/index.html (given, completed and true hearts, opens offline). A completed structure is a plausible one,
+        not the patient's own.
+
+        A label map that is faulty or holds no structure at all is named and left out, the others are completed, and the
+        exit code is 1; so it is where the network draws nothing at all. Stopped at any moment, by Ctrl-C too, the same
+        command goes on where it stopped; what is up to date is not done again.
+
+        Args:
+            labels: folder of label maps (.nii, .nii.gz), one label map, or a MONAI data list (.json).
+            output: folder to write; give the same one again to go on.
+            checkpoint: best.pt of a run of heart_completion, of phase 2 or later.
+            smooth_given: have the network draw the given structures too, smoothly; their voxels change.
+            structures: names or numbers with commas between them, such as Aorta,PA,PV: of what a label map lacks only
+                these are completed. All of it if left out.
+            reference: folder of true label maps of the same names, to score against: Dice, HD95, surface Dice, of given
+                and of completed structures apart.
+            label_table: which number is which structure: public_cardiac_ct or totalsegmentator_heart.
+            device: cpu or cuda; the GPU if left out and there is one.
+            workers: processes; as many as there are cores if left out, and one for completing on a GPU.
+        """
+        request = CompletionRequest(
+            labels=Path(str(labels)),
+            output=Path(str(output)),
+            checkpoint=Path(str(checkpoint)),
+            smooth_given=flag("--smooth_given", smooth_given),
+            structures=listed(structures),
+            reference=Path(str(reference)) if reference != "" else None,
+            label_table=str(label_table),
+            device=str(device),
+            workers=workers,
+        )
+        outcome = run_complete(request, say)
+        say(outcome.text)
+        end_with(outcome.faults)

@@ -124,10 +124,10 @@ def _signature(labels_of: StructureTable) -> list[Any]:
     return [labels_of.name, [[structure.index, structure.name] for structure in labels_of]]
 
 
-def refuse_own_outputs(intake: Intake, output: Path) -> None:
-    """Refuse to repair what this very folder's repair has written: it would be overwritten while it is read."""
-    own = [(output / folder).resolve() for folder in OWN]
+def refuse_own_outputs(intake: Intake, output: Path, folders: Sequence[str] = OWN, work: str = "repair") -> None:
+    """Refuse to read what this very folder's run has written: it would be overwritten while it is read."""
+    own = [(output / folder).resolve() for folder in folders]
     for case in intake.cases:
         if any(folder in Path(case.path).resolve().parents for folder in own):
-            found, wanted = "an output of an earlier repair into the same folder", "label maps from elsewhere"
+            found, wanted = f"an output of an earlier {work} into the same folder", "label maps from elsewhere"
             raise InputError(case.path, found, wanted, "Choose another --output.")

@@ -94,14 +94,24 @@ def check(request: Request) -> None:
     for structure in request.table:
         for name in structure.touches:
             request.table[name]
-    for flag, value, least in (("--workers", request.workers, 0), ("--seed", request.seed, 0)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise InputError(flag, repr(value), f"a whole number from {least}", "Correct it.")
-    try:
-        torch.empty(0, device=request.trained_on)
-    except (RuntimeError, AssertionError) as error:
-        wanted = "a device of this machine, cpu or cuda"
-        raise InputError("--device", repr(request.device), wanted, "Choose one.") from error
+    check_count("--workers", request.workers)
+    check_count("--seed", request.seed)
+    check_device(request.trained_on)
     if request.reference is not None and not request.reference.is_dir():
         found, wanted = "no such folder", "a folder of true label maps"
         raise InputError(request.reference, found, wanted, "Check --reference.")
+
+
+def check_count(flag: str, value: Any) -> None:
+    """Refuse what is no whole number from 0. Raises ``InputError``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InputError(flag, repr(value), "a whole number from 0", "Correct it.")
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch cannot use here. Raises ``InputError``."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        wanted = "a device of this machine, cpu or cuda"
+        raise InputError("--device", repr(device), wanted, "Choose one.") from error

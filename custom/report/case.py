@@ -11,12 +11,15 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from ..anatomy import StructureTable
-from ..cohort.label_maps import read_label_map
+from ..cohort.label_maps import LabelMap, read_label_map
 from ..consistency.ledger import Change
 from ..errors import InputError
 
 Measures = Mapping[str, Mapping[str, float | int | None]]
 """Structure -> column -> value; ``None`` or NaN where there is none."""
+
+JUDGED = ("dice_after", "dice_completed")
+"""The measures that say which case is the worst; a structure has one of the two at most."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class ReportCase:
         changes: its ledger.
         measures: structure -> column -> value. A column that ends in ``_before`` or ``_after`` is one of a pair, such
             as ``dice_before`` and ``dice_after``.
+        truth: label map of the truth on the same grid, to be shown beside them; ``None``: there is none.
     """
 
     name: str
@@ -36,6 +40,12 @@ class ReportCase:
     after: Path
     changes: Sequence[Change] = ()
     measures: Measures = field(default_factory=dict)
+    truth: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The label maps of the case."""
+        return (self.before, self.after) if self.truth is None else (self.before, self.after, self.truth)
 
     def value(self, structure: str, column: str) -> float | None:
         """The measure, or ``None`` where it is missing or NaN."""
@@ -44,8 +54,8 @@ class ReportCase:
 
     @property
     def lowest_dice(self) -> tuple[float, str] | None:
-        """The lowest ``dice_after`` and its structure; ``None`` without a reference."""
-        dices = [(self.value(name, "dice_after"), name) for name in self.measures]
+        """The lowest of :data:`JUDGED` and its structure; ``None`` without a reference."""
+        dices = [(self.value(name, column), name) for name in self.measures for column in JUDGED]
         return min(((dice, name) for dice, name in dices if dice is not None), default=None)
 
     def mean(self, column: str) -> float | None:
@@ -61,10 +71,22 @@ class ReportCase:
             InputError: a file that cannot be read, or two grids.
         """
         before, after = read_label_map(self.before, table), read_label_map(self.after, table)
-        if before.labels.shape != after.labels.shape or not np.allclose(before.affine, after.affine, atol=1e-2):
-            found, wanted = f"a grid of {after.labels.shape}", f"that of {self.before.name}, {before.labels.shape}"
-            raise InputError(self.after, found, wanted, "Give both label maps on one grid, with one affine.")
+        self._check_grid(after, before)
         return before.labels, after.labels, before.affine
+
+    def read_truth(self, table: StructureTable) -> UInt8[np.ndarray, "i j k"] | None:
+        """The truth, if there is one. Raises ``InputError`` as :meth:`read`."""
+        if self.truth is None:
+            return None
+        truth = read_label_map(self.truth, table)
+        self._check_grid(truth, read_label_map(self.after, table))
+        return truth.labels
+
+    @staticmethod
+    def _check_grid(other: LabelMap, one: LabelMap) -> None:
+        if one.labels.shape != other.labels.shape or not np.allclose(one.affine, other.affine, atol=1e-2):
+            found, wanted = f"a grid of {other.labels.shape}", f"that of {one.path.name}, {one.labels.shape}"
+            raise InputError(other.path, found, wanted, "Give both label maps on one grid, with one affine.")
 
 
 @dataclass(frozen=True)

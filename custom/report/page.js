@@ -145,9 +145,10 @@
       if (kind === "pointer") return view.state.pointed;
       if (kind === "spots") return view.state.spots && (change || (own === "removal") === (version === "before"));
       if (!name) return change;
+      if (version === "truth") return !hidden.has(name) && own === "truth";
       return !hidden.has(name) && (own === "both" || own === (change ? "after" : version));
     });
-    const opacity = view.parts.map((part) => (part.kind === "surface" && part.name && change ? 0.13 : 1));
+    const opacity = view.parts.map((part) => (part.kind === "surface" && part.name && change && !view.fresh.includes(part.name) ? 0.13 : 1));
     return { visible, opacity };
   }
 
@@ -164,6 +165,7 @@
       const [buffer] = await Promise.all([unpacked(scene.data), loaded()]);
       if (views.get(section) !== view) return;
       const list = meshes(scene, buffer), ends = bounds(scene, list);
+      view.fresh = scene.fresh ?? [];
       view.parts = list.map(({ name, version }) => ({ name, version, kind: "surface" })).concat(
         { kind: "spots", version: "removal" }, { kind: "spots", version: "addition" }, { kind: "letters" }, { kind: "pointer" },
       );

@@ -19,6 +19,7 @@ from ..errors import InputError
 from .case import ReportCase, difference, mean_of, worst_first
 from .measures import KNOWN, all_pieces_right, columns_of, counted, mean_value, verdict, written
 from .section import section
+from .story import REPAIR, Story
 from .tables import cases_table, count_of, structures_table, swatch
 
 _TILES = ("dice", "hd95_mm", "assd_mm", "components", "contact_share")
@@ -32,6 +33,7 @@ def write_report(
     title: str,
     summary: Mapping[str, str] | None = None,
     details: int = 12,
+    story: Story = REPAIR,
 ) -> None:
     """Write the page, whole or not at all; equal cases give equal bytes.
 
@@ -46,26 +48,30 @@ def write_report(
         title: of the page.
         summary: what was run, as names and values.
         details: how many cases have a section.
+        story: of a repair or of a completion.
 
     Raises:
         InputError: no case, two of one name, a label map that cannot be read, or a place that cannot be written.
     """
     _check(path, cases)
     ordered, found = worst_first(cases, [difference(*case.read(table)) for case in cases])
-    sections = [section(row, ordered[row], found[row], table) for row in range(min(details, len(ordered)))]
+    sections = [section(row, ordered[row], found[row], table, story) for row in range(min(details, len(ordered)))]
     here = resources.files(__package__)
     page = Template((here / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
         style=(here / "page.css").read_text(encoding="utf-8"),
         script=(here / "page.js").read_text(encoding="utf-8"),
         library=_library() if sections else "",
-        facts=_facts(ordered, table, summary or {}),
-        tiles=_tiles(ordered, table),
+        facts=_facts(ordered, table, summary or {}, story),
+        tiles=_tiles(ordered, table) + _lone_tiles(ordered, table, story),
         legend="".join(f"<span>{swatch(structure)}</span>" for structure in table),
         structures=structures_table(ordered, table) if columns_of(ordered) else "",
-        order=_order(ordered),
-        cases=cases_table(ordered, found, table, len(sections)),
-        shown=_shown(len(sections), len(ordered)),
+        order=story.order_scored if any(case.lowest_dice for case in ordered) else story.order_unscored,
+        cases=cases_table(ordered, found, table, len(sections), story),
+        shown=f"{_shown(len(sections), len(ordered))} {story.spot}",
+        heading=story.heading,
+        reading=story.reading,
+        keys=" ".join(f'<span class="key {name}">{words}</span>' for name, words in story.keys.items()),
         sections="\n".join(sections),
     )
     _replace(path, page)
@@ -85,13 +91,13 @@ def _library() -> str:
     return base64.b64encode(gzip.compress(get_plotlyjs().encode("utf-8"), 9, mtime=0)).decode("ascii")
 
 
-def _facts(cases: Sequence[ReportCase], table: StructureTable, summary: Mapping[str, str]) -> str:
+def _facts(cases: Sequence[ReportCase], table: StructureTable, summary: Mapping[str, str], story: Story) -> str:
     changes = [change for case in cases for change in case.changes]
     counts = counted(count_of(changes, Removal), "removal"), counted(count_of(changes, Addition), "addition")
     facts = {
         "cases": written(len(cases), 0),
         "structures": str(len(table)),
-        "ledger": ", ".join(counts),
+        **({"ledger": ", ".join(counts)} if story.ledger else {}),
         **summary,
     }
     return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts.items())
@@ -120,10 +126,16 @@ def _tiles(cases: Sequence[ReportCase], table: StructureTable) -> str:
     return "".join(tiles)
 
 
-def _order(cases: Sequence[ReportCase]) -> str:
-    if any(case.lowest_dice for case in cases):
-        return "Worst first: by the lowest Dice of any structure after the repair."
-    return "Worst first: by the volume that changed. There is no reference, so nothing is said of right and wrong."
+def _lone_tiles(cases: Sequence[ReportCase], table: StructureTable, story: Story) -> str:
+    """Means over structures and cases of the story's measures that stand alone."""
+    tiles = []
+    for key in story.tiles:
+        measure, mean = KNOWN[key], mean_of(mean_value(cases, name, key) for name in table.names)
+        if mean is not None:
+            shown = written(mean, measure.digits, measure.factor)
+            about, name = escape(measure.about), escape(f"mean {measure.title}")
+            tiles.append(f'<div class="tile" title="{about}"><span>{name}</span><p><b>{shown}</b></p></div>')
+    return "".join(tiles)
 
 
 def _shown(detailed: int, count: int) -> str:

@@ -37,6 +37,7 @@ class Plane:
         place: where it lies, such as ``z = 31 mm``: world mm of its middle.
         before, after: indices of structures.
         pixel_mm: height and width of a voxel.
+        truth: likewise, if it is known.
     """
 
     name: str
@@ -44,23 +45,28 @@ class Plane:
     before: UInt8[np.ndarray, "h w"]
     after: UInt8[np.ndarray, "h w"]
     pixel_mm: tuple[float, float]
+    truth: UInt8[np.ndarray, "h w"] | None = None
 
 
 def telling_planes(
-    before: UInt8[np.ndarray, "i j k"], after: UInt8[np.ndarray, "i j k"], affine: Float[np.ndarray, "4 4"]
+    before: UInt8[np.ndarray, "i j k"],
+    after: UInt8[np.ndarray, "i j k"],
+    affine: Float[np.ndarray, "4 4"],
+    truth: UInt8[np.ndarray, "i j k"] | None = None,
 ) -> tuple[Plane, Plane, Plane]:
     """The axial, coronal and sagittal slice where before and after differ most.
 
     A voxel that differs counts as a share of its structure's volume, so that a lost vessel outweighs a chamber's
     surface. Only slices that show at least half of what the fullest one shows are asked; of two equals the first; the
-    fullest one if nothing differs, the middle one if both are empty.
+    fullest one if nothing differs, the middle one if both are empty. The truth is cut where they are.
     """
     far_i, far_j, far_k = (size - 1 for size in before.shape)
     frame = Frame(np.asarray(affine, dtype=np.float64), before.shape, (0, 0, 0), (far_i, far_j, far_k))
     old, new = frame.to_unit_order(before), frame.to_unit_order(after)
     differs = _differences(old, new)
     labelled = (old > 0) | (new > 0)
-    axial, coronal, sagittal = (_plane(axis, frame, old, new, differs, labelled) for axis in range(3))
+    true = None if truth is None else frame.to_unit_order(truth)
+    axial, coronal, sagittal = (_plane(axis, frame, old, new, true, differs, labelled) for axis in range(3))
     return axial, coronal, sagittal
 
 
@@ -77,6 +83,7 @@ def _plane(
     frame: Frame,
     old: UInt8[np.ndarray, "d h w"],
     new: UInt8[np.ndarray, "d h w"],
+    true: UInt8[np.ndarray, "d h w"] | None,
     differs: Float[np.ndarray, "d h w"],
     labelled: Bool[np.ndarray, "d h w"],
 ) -> Plane:
@@ -94,9 +101,10 @@ def _plane(
     middle_mm = frame.affine[:3, :3] @ middle_ijk + frame.affine[:3, 3]
     name, letter = _DIRECTIONS[axis]
     pixel_mm = (float(spacing[0]), float(spacing[1]))
-    window = _window((one > 0) | (other > 0), pixel_mm)
+    third = None if true is None else np.take(true, at, axis=axis)[::-1, ::-1]
+    window = _window((one > 0) | (other > 0) | (False if third is None else third > 0), pixel_mm)
     place = f"{letter} = {float(middle_mm[2 - axis]) + 0.0:.0f} mm".replace("= -0 ", "= 0 ")
-    return Plane(name, place, one[window], other[window], pixel_mm)
+    return Plane(name, place, one[window], other[window], pixel_mm, None if third is None else third[window])
 
 
 def _window(shown: Bool[np.ndarray, "h w"], pixel_mm: tuple[float, float]) -> tuple[slice, slice]:
@@ -118,15 +126,16 @@ def painted(plane: Plane, table: StructureTable, side: int = 360) -> tuple[npt.N
     """Pictures ``[h, w, 3]`` of before, after and change, 0 to 1, the longer side of ``side`` pixels.
 
     Voxels keep their edges. Each structure is filled with its colour and outlined; the third picture shows the result
-    in grey and what was removed, added or renamed in colour.
+    in grey and what was removed, added or renamed in colour. Where the truth is known a fourth shows it.
     """
     old, new = (_enlarged(labels, plane.pixel_mm, side) for labels in (plane.before, plane.after))
+    true = [] if plane.truth is None else [_enlarged(plane.truth, plane.pixel_mm, side)]
     colors = np.tile(np.array(STAGE), (256, 1))
     for structure in table:
         colors[structure.index] = np.array(structure.color) / 255
     stage = np.array(STAGE)
     versions = []
-    for labels in (old, new):
+    for labels in (old, new, *true):
         picture = stage + _FILL * (colors[labels] - stage)
         edge = _edges(labels) & (labels > 0)
         picture[edge] = colors[labels[edge]]
@@ -136,7 +145,7 @@ def painted(plane: Plane, table: StructureTable, side: int = 360) -> tuple[npt.N
     change[(old > 0) & (new == 0)] = REMOVED
     change[(old == 0) & (new > 0)] = ADDED
     change[(old > 0) & (new > 0) & (old != new)] = RENAMED
-    return (*versions, change)
+    return (*versions[:2], change, *versions[2:])
 
 
 def _enlarged(labels: UInt8[np.ndarray, "h w"], pixel_mm: tuple[float, float], side: int) -> UInt8[np.ndarray, "a b"]:

@@ -32,7 +32,7 @@ _STEPS_OF_SMOOTHING = 10
 _SHRINK, _SWELL = 0.5, -0.53
 """Taubin's pair: the second undoes the shrinking that the first causes."""
 
-Version = Literal["before", "after", "both", "removed", "added", "renamed"]
+Version = Literal["before", "after", "both", "truth", "removed", "added", "renamed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +41,8 @@ class Mesh:
 
     Attributes:
         name: the structure's; empty for a mark.
-        version: in which it is shown; ``both`` for a structure that did not change; ``removed``, ``added`` and
-            ``renamed`` are marks.
+        version: in which it is shown; ``both`` for a structure that did not change before and after; ``removed``,
+            ``added`` and ``renamed`` are marks.
         vertices_mm: world mm (RAS).
         faces: rows of ``vertices_mm``, counterclockwise seen from outside.
     """
@@ -58,8 +58,9 @@ def case_meshes(
     after: UInt8[np.ndarray, "i j k"],
     affine: Float[np.ndarray, "4 4"],
     table: StructureTable,
+    truth: UInt8[np.ndarray, "i j k"] | None = None,
 ) -> list[Mesh]:
-    """The surfaces of every structure in both versions, and the marks; none for what is empty.
+    """The surfaces of every structure in both versions and in the truth, and the marks; none for what is empty.
 
     At most :data:`TRIANGLES` a version and :data:`MARK_TRIANGLES` a mark, shared by the square root of what each
     surface has, whatever the grid. A mark shows where a version reaches at least two voxels beyond the other one: not
@@ -85,11 +86,27 @@ def case_meshes(
         if not same:
             removed[box] |= _beyond(one, other)
             added[box] |= _beyond(other, one)
-    meshes = _thinned(meshes)
+    meshes = _thinned([*meshes, *([] if truth is None else _true_meshes(truth, affine, table, coarse))])
     renamed = (removed | added) & (before > 0) & (after > 0)
     marks: tuple[tuple[Version, Bool[np.ndarray, "i j k"]], ...]
     marks = (("removed", removed & (after == 0)), ("added", added & (before == 0)), ("renamed", renamed))
     return [*meshes, *(mesh for version, mask in marks for mesh in _mark(version, mask, affine))]
+
+
+def _true_meshes(
+    truth: UInt8[np.ndarray, "i j k"], affine: Float[np.ndarray, "4 4"], table: StructureTable, coarse: int
+) -> list[Mesh]:
+    """The surfaces of every structure in the truth."""
+    meshes = []
+    boxes = ndimage.find_objects(truth, max_label=max(table.indices))
+    for structure in table:
+        box = _around((boxes[structure.index - 1],), truth.shape)
+        if box is not None:
+            vertices, faces = _surface(truth[box] == structure.index, 1 if structure.thin else coarse)
+            corner = [along.start for along in box]
+            if len(faces):
+                meshes.append(Mesh(structure.name, "truth", _world(vertices + corner, affine), _wound(faces, affine)))
+    return meshes
 
 
 def _around(boxes: Sequence[tuple[slice, ...] | None], shape: Sequence[int]) -> tuple[slice, slice, slice] | None:
@@ -152,8 +169,8 @@ def _surface(
 def _thinned(meshes: Sequence[Mesh]) -> list[Mesh]:
     """The meshes with each version's triangles reduced to :data:`TRIANGLES` in all."""
     thinned: dict[tuple[str, str], Mesh] = {}
-    for version in ("before", "after"):
-        own = [mesh for mesh in meshes if mesh.version in (version, "both")]
+    for shown in (("before", "both"), ("after", "both"), ("truth",)):
+        own = [mesh for mesh in meshes if mesh.version in shown]
         weights = np.sqrt([len(mesh.faces) for mesh in own])
         for mesh, weight in zip(own, weights, strict=True):
             share = int((TRIANGLES - _FEWEST * len(own)) * weight / weights.sum())

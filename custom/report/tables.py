@@ -21,6 +21,7 @@ from .measures import (
     wanted_pieces,
     written,
 )
+from .story import REPAIR, Story
 
 STAGES = ("dice_fused", "dice_unified")
 """The measures that set the stages of a repair beside each other; one of them is after."""
@@ -148,7 +149,11 @@ def _counted(wanted: int, values: Sequence[float | None]) -> list[str]:
 
 
 def cases_table(
-    cases: Sequence[ReportCase], differences: Sequence[Difference], table: StructureTable, detailed: int
+    cases: Sequence[ReportCase],
+    differences: Sequence[Difference],
+    table: StructureTable,
+    detailed: int,
+    story: Story = REPAIR,
 ) -> str:
     """A row per case in the order given; the first ``detailed`` link to their section."""
     scored = any(case.lowest_dice for case in cases)
@@ -158,12 +163,10 @@ def cases_table(
     head += [heading("changed, %", "Of the volume labelled before.", "num")]
     head += [heading("removed, mm³", "", "num"), heading("added, mm³", "", "num")]
     head += [heading("renamed, mm³", "Passed from one structure to another.", "num")]
-    head += [
-        heading("removals", "Entries of the ledger.", "num"),
-        heading("additions", "Entries of the ledger.", "num"),
-    ]
+    kinds = {"removals": Removal, "additions": Addition} if story.ledger else {}
+    head += [heading(name, "Entries of the ledger.", "num") for name in kinds]
     if scored:
-        head += [heading("mean Dice before", "", "num"), heading("mean Dice after", "", "num")]
+        head += [heading(title, "", "num") for title in story.means]
         head += [heading(f"mean {KNOWN[stage].title}", KNOWN[stage].about, "num") for stage in staged]
         head += [heading("lowest Dice", "After, of all structures.", "num"), heading("of")]
     if counted:
@@ -174,16 +177,18 @@ def cases_table(
         link = f'<a href="#case-{row}">{name}</a>' if row < detailed else name
         cells = [f"<th scope='row'>{link}</th>", number(found.changed_mm3, 0), number(found.changed_share, 1, 100.0)]
         cells += [number(value, 0) for value in (found.removed_mm3, found.added_mm3, found.renamed_mm3)]
-        cells += [number(count_of(case.changes, kind), 0) for kind in (Removal, Addition)]
-        cells += _scored_cells(case, staged) if scored else []
+        cells += [number(count_of(case.changes, kind), 0) for kind in kinds.values()]
+        cells += _scored_cells(case, staged, story) if scored else []
         cells += [_share(all_pieces_right([case], table, "after"))] if counted else []
         rows.append("".join(cells))
     return _framed("cases", f"<tr>{''.join(head)}</tr>", rows)
 
 
-def _scored_cells(case: ReportCase, staged: Sequence[str]) -> list[str]:
-    before, after, lowest = case.mean("dice_before"), case.mean("dice_after"), case.lowest_dice
-    cells = [number(before, 3), number(after, 3, 1.0, verdict(Column("dice", SIDES).measure, before, after))]
+def _scored_cells(case: ReportCase, staged: Sequence[str], story: Story) -> list[str]:
+    (before, after), lowest = (case.mean(measure) for measure in story.means.values()), case.lowest_dice
+    # Given and completed structures are others: one is not worse than the other.
+    mark = verdict(Column("dice", SIDES).measure, before, after) if story.ledger else ""
+    cells = [number(before, 3), number(after, 3, 1.0, mark)]
     cells += [number(case.mean(stage), 3) for stage in staged]
     return [*cells, number(lowest[0] if lowest else None, 3), text(lowest[1] if lowest else MISSING)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,22 @@ class MapInferer(Inferer):
         completer: how the network is asked; the network itself is the engine's.
         keep_given: see :func:`custom.engines.completion.completing.complete_case`; without effect on a cloud.
         with_distances: answer the signed distances at every voxel too.
+        complete_only: names of the structures to complete; another that was not given stays away. Empty for all.
+
+    Raises:
+        InputError: an unknown structure.
     """
 
-    def __init__(self, completer: Completer, keep_given: bool = True, with_distances: bool = False) -> None:
+    def __init__(
+        self,
+        completer: Completer,
+        keep_given: bool = True,
+        with_distances: bool = False,
+        complete_only: Sequence[str | int] = (),
+    ) -> None:
         self.completer, self.keep_given, self.with_distances = completer, keep_given, with_distances
+        chosen = {completer.label_table[name].name for name in complete_only}
+        self.wanted = [not chosen or name in chosen for name in completer.label_table.names]
 
     @torch.no_grad()
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
@@ -41,7 +53,8 @@ class MapInferer(Inferer):
         given, shown = kwargs["given"][0, 0].cpu().numpy(), kwargs["input_present"][0].cpu().numpy()
         to_frame = kwargs["to_frame"][0].cpu().numpy()
         keep = self.keep_given and bool(kwargs["mapped"][0])
-        channels = [channel for channel, there in enumerate(shown) if not (keep and there)]
+        asked_for = [not keep if there else wanted for there, wanted in zip(shown, self.wanted, strict=True)]
+        channels = [channel for channel, drawn_too in enumerate(asked_for) if drawn_too]
         found = drawn(asked, to_frame, given.shape, channels)
         maps = np.stack(merged(given if keep else None, found, shown, completer.label_table))
         answer = torch.from_numpy(maps)

@@ -1,0 +1,214 @@
+"""``corfield complete``: partial label maps in, whole hearts on the same grids out (requirements B3-B5)."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import __version__
+from ..cohort.cases import label_maps
+from ..engines.workflows import bundle_configs, run_bundle
+from ..errors import InputError
+from ..scoring.completions import CompletionRow, format_completions, write_completions
+from .checking import CheckedCase
+from .completion_page import close
+from .completion_request import CompletionRequest, Trained, check
+from .completion_rows import measure_all
+from .completion_words import facts_of, format_plan, places, undrawn, undrawn_cases
+from .crew import Crew
+from .finals import map_of
+from .intake import refuse_own_outputs, take_in
+from .lock import only_run_in
+from .plan import in_words
+from .records import digest, read_record, write_record
+from .task import Task, full_disk, is_full_disk, stop_if_full
+
+LOGGER = logging.getLogger(__name__)
+
+FOLDERS = ("completed", "source")
+"""Of label maps that a completion writes."""
+
+DONE = "done.json"
+"""What each completed map was made of: those that are up to date are not made again."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a completion.
+
+    Attributes:
+        text: for the user.
+        rows: of each structure of each completed case.
+        faults: of the cases left out, a line each, and of those nothing came of.
+        seconds: it took.
+    """
+
+    text: str
+    rows: tuple[CompletionRow, ...]
+    faults: tuple[str, ...]
+    seconds: float
+
+
+def run_complete(request: CompletionRequest, say: Callable[[str], None] = LOGGER.info) -> Outcome:
+    """Complete a data set. Killed at any moment and called again it goes on, and ends with the same files.
+
+    A case that holds no structure at all has nothing to be completed from and is named; a whole heart comes back as it
+    is. Of a structure that the network draws nothing of the text says so; a case that it draws nothing at all for is a
+    fault.
+
+    Args:
+        request: what is asked.
+        say: takes the plan, before anything costs time.
+
+    Raises:
+        InputError: a setting or a checkpoint that cannot be used, no good case at all, a full disk, or another run at
+            work.
+    """
+    begun = time.monotonic()
+    trained = check(request)
+    try:
+        with only_run_in(request.output):
+            return _complete(request, trained, say, begun)
+    except (OSError, InputError) as error:
+        if is_full_disk(error):
+            raise full_disk(request.output) from error
+        raise
+
+
+def _complete(request: CompletionRequest, trained: Trained, say: Callable[[str], None], begun: float) -> Outcome:
+    output = request.output
+    with Crew(request.hands) as crew:
+        intake = take_in(request.labels, output, request.label_table, crew)
+        refuse_own_outputs(intake, output, FOLDERS, "completion")
+        references, unreferenced = find_references(request, [case.name for case in intake.cases])
+        cases, empty = with_something(intake.cases)
+        signs = signatures(request, cases)
+        due = [case for case in cases if not up_to_date(output, case.name, signs[case.name])]
+        say(format_plan(request, trained, cases, due, len(intake.faults) + len(empty)))
+        drop_outdated(output, [case.name for case in cases])
+        failed = complete_all(request, due, signs)
+        faults = [*intake.faults, *empty, *failed.values()]
+        completed = [case for case in cases if case.name not in failed]
+        if not completed:
+            raise InputError("complete", f"no case completed [{' | '.join(faults)}]", "at least one", "Mend the cause.")
+        rows, unmeasured = measure_all(completed, request, references, crew)
+        write_completions(output / "metrics.csv", rows)
+        nothing = undrawn_cases(completed, rows)
+        told = close(completed, rows, request, references, facts_of(request, trained), crew)
+    seconds = time.monotonic() - begun
+    text = f"{format_completions(rows, request.table)}\n{undrawn(rows)}{places(request)}\n"
+    text += f"{len(completed)} cases in {in_words(seconds)}"
+    return Outcome(text, tuple(rows), (*faults, *nothing, *unreferenced, *unmeasured, *told), seconds)
+
+
+def find_references(request: CompletionRequest, names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
+    """The truth of each case that has one, by case, and what to say of the others; ``InputError`` of a folder that
+    holds none."""
+    if request.reference is None:
+        return {}, []
+    found = label_maps(request.reference)
+    remedy = "It is completed all the same, and not scored."
+    missing = [
+        str(InputError(request.reference, f"no label map of case {name}", "one for every case", remedy))
+        for name in names
+        if name not in found
+    ]
+    return {name: path for name, path in found.items() if name in names}, missing
+
+
+def with_something(cases: Sequence[CheckedCase]) -> tuple[list[CheckedCase], list[str]]:
+    """The cases that hold a structure, and what to say of those that hold background alone.
+
+    Raises:
+        InputError: none holds any.
+    """
+    remedy = "Leave it out, or give one that holds at least one structure."
+    faults = [
+        str(InputError(case.path, "no structure to complete it from", "a part of a heart", remedy))
+        for case in cases
+        if not case.structures
+    ]
+    if len(faults) == len(cases):
+        found = f"no label map with a structure in it [{' | '.join(faults)}]"
+        raise InputError("complete", found, "at least one", "Give label maps of a part of a heart.")
+    return [case for case in cases if case.structures], faults
+
+
+def signatures(request: CompletionRequest, cases: Sequence[CheckedCase]) -> dict[str, str]:
+    """What each completed map is made of, as a digest: label map, weights and settings."""
+    hashed = hashlib.blake2b(digest_size=16)
+    with open(request.checkpoint, "rb") as stream:
+        while part := stream.read(1 << 22):
+            hashed.update(part)
+    settings = [__version__, hashed.hexdigest(), request.smooth_given, request.label_table]
+    return {
+        case.name: digest(settings, case.path, case.fingerprint, request.missing(case), sorted(case.structures))
+        for case in cases
+    }
+
+
+def up_to_date(output: Path, case: str, sign: str) -> bool:
+    there = all(map_of(output, folder, case).is_file() for folder in FOLDERS)
+    return there and read_record(output / DONE).get(case) == sign
+
+
+def drop_outdated(output: Path, cases: Sequence[str]) -> None:
+    """Delete what an earlier run wrote for cases that are not among those of this one: it would pass for theirs."""
+    record = read_record(output / DONE)
+    for case in set(record) - set(cases):
+        for folder in FOLDERS:
+            map_of(output, folder, case).unlink(missing_ok=True)
+        del record[case]
+    write_record(output / DONE, record)
+
+
+def complete_all(request: CompletionRequest, due: Sequence[CheckedCase], signs: Mapping[str, str]) -> dict[str, str]:
+    """Complete the cases that are not up to date, in parallel; the faults of those that failed, by case.
+
+    Raises:
+        InputError: a full disk.
+    """
+    workers = request.workers or (request.hands if request.asked_on == "cpu" else 1)
+    workers = max(min(workers, len(due)), 1)
+    output, failed = request.output, dict[str, str]()
+    tasks = [
+        Task(case.name, complete_one, _arguments(request, case), float(case.voxels), output / "logs" / "complete.log")
+        for case in due
+    ]
+    with Crew(workers, max(len(os.sched_getaffinity(0)) // workers, 1)) as crew:
+        for answer in crew.run(tasks, "completing"):
+            stop_if_full(answer, output)
+            if answer.fault:
+                failed[answer.name] = answer.fault
+                for folder in FOLDERS:
+                    map_of(output, folder, answer.name).unlink(missing_ok=True)
+            else:
+                write_record(output / DONE, read_record(output / DONE) | {answer.name: signs[answer.name]})
+    return failed
+
+
+def _arguments(request: CompletionRequest, case: CheckedCase) -> dict[str, object]:
+    return {
+        "label": case.path,
+        "completed": request.output / FOLDERS[0],
+        "source": request.output / FOLDERS[1],
+        "settings": {
+            "checkpoint": str(request.checkpoint.absolute()),
+            "keep_given": not request.smooth_given,
+            "complete_only": list(request.wanted),
+            "label_table": request.label_table,
+            "device": request.asked_on,
+        },
+    }
+
+
+def complete_one(label: str, completed: Path, source: Path, settings: Mapping[str, object]) -> None:
+    """Complete one label map by the bundle, in this process. Raises ``InputError`` as the bundle does."""
+    configs = bundle_configs("heart_completion", ["inference"])
+    places = {"dataset_dir": label, "maps_dir": str(completed.absolute()), "source_dir": str(source.absolute())}
+    run_bundle(configs, "infer", **places, **settings)

@@ -1,0 +1,89 @@
+"""What is shown of a completion: the report, with given, completed and true hearts side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..anatomy import StructureTable
+from ..report.case import ReportCase
+from ..report.page import write_report
+from ..report.story import COMPLETION
+from ..scoring.completions import CompletionRow
+from .checking import CheckedCase
+from .completion_request import CompletionRequest
+from .crew import Crew
+from .finals import map_of
+from .records import digest, read_record, write_record
+from .task import Task, stop_if_full
+
+SHOWN = 12
+"""Cases that the report shows, the worst ones; the tables have all."""
+
+MEASURES = {"dice": "dice_{}", "hd95_mm": "hd95_{}_mm", "surface_dice": "surface_dice_{}"}
+"""A row's measures, and the names that the report has for them, of given and of completed structures."""
+
+
+def measures_of(row: CompletionRow) -> dict[str, Any]:
+    """A row's values under the names that the report has for them; without a truth there are volume and pieces."""
+    scores = {name.format(row.source): getattr(row, own) for own, name in MEASURES.items()}
+    return {**scores, "volume_mm3_after": row.volume_mm3, "components_after": row.components}
+
+
+def report_cases(
+    cases: Sequence[CheckedCase], rows: Sequence[CompletionRow], output: Path, references: Mapping[str, Path]
+) -> list[ReportCase]:
+    """The cases as the report wants them."""
+    measures: dict[str, dict[str, Any]] = {case.name: {} for case in cases}
+    for row in rows:
+        measures[row.case][row.structure] = measures_of(row)
+    return [
+        ReportCase(
+            case.name,
+            Path(case.path),
+            map_of(output, "completed", case.name),
+            measures=measures[case.name],
+            truth=references.get(case.name),
+        )
+        for case in cases
+    ]
+
+
+def close(
+    cases: Sequence[CheckedCase],
+    rows: Sequence[CompletionRow],
+    request: CompletionRequest,
+    references: Mapping[str, Path],
+    facts: Mapping[str, str],
+    crew: Crew,
+) -> list[str]:
+    """Write ``report/index.html``, unless it is there and up to date; the faults, a line each.
+
+    A reference that was of no use for a case's measures is not shown either.
+
+    Raises:
+        InputError: a full disk.
+    """
+    output = request.output
+    scored = {row.case for row in rows if row.dice is not None}
+    usable = {name: path for name, path in references.items() if name in scored}
+    shown = report_cases(cases, rows, output, usable)
+    page = output / "report" / "index.html"
+    stamps = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for case in shown for path in case.files]
+    key = digest(__version__, dict(facts), request.label_table, [asdict(row) for row in rows], stamps)
+    if read_record(output / "shown.json").get("key") == key and page.is_file():
+        return []
+    arguments = {"page": page, "cases": shown, "table": request.table, "facts": dict(facts)}
+    task = Task("report", show, arguments, 10.0, output / "logs" / "report.log")
+    faults = [answer.fault for answer in list(crew.run([task], "report")) if stop_if_full(answer, output).fault]
+    if not faults:
+        write_record(output / "shown.json", {"key": key})
+    return faults
+
+
+def show(page: Path, cases: Sequence[ReportCase], table: StructureTable, facts: Mapping[str, str]) -> None:
+    """Write the report."""
+    write_report(page, cases, table, "CorField completion", facts, SHOWN, COMPLETION)

@@ -125,7 +125,19 @@ def test_without_arguments_the_commands_are_listed_and_the_exit_code_is_0(answer
         assert f"\n     {name}\n" in out
 
 
-COMMANDS = ("phantoms", "repair", "score", "demo", "export", "check", "pack", "render", "clouds", "check_clouds")
+COMMANDS = (
+    "phantoms",
+    "repair",
+    "score",
+    "demo",
+    "export",
+    "check",
+    "pack",
+    "render",
+    "clouds",
+    "check_clouds",
+    "slices",
+)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +158,7 @@ def test_help_is_given_for_every_command_with_exit_code_0(given: list[str], caps
         "render": ["MODEL", "CASE", "OUTPUT", "--spacing_mm", "--meshes"],
         "clouds": ["LABELS", "OUTPUT", "--workers"],
         "check_clouds": ["CLOUDS", "gate.json"],
+        "slices": ["DATASET", "OUTPUT", "--window_hu", "--centre", "--patients", "datalist.json"],
     }
     assert all(name in said for name in names.get(given[0], ["phantoms", "repair", "score", "demo", "version"]))
 

@@ -37,7 +37,8 @@ def slice_voxels(shape: Sequence[int], axis: int, index: int) -> Int64[np.ndarra
     """The voxel ijk of every pixel of a slice: that of :func:`cut` on the three index volumes."""
     h, w = (size for other, size in enumerate(shape) if other != axis)
     rows, columns = np.indices((h, w))
-    return np.stack(np.insert([rows, columns], axis, np.full((h, w), index), axis=0), axis=-1).astype(np.int64)
+    places = np.insert([rows, columns], axis, np.full((h, w), index), axis=0)
+    return np.moveaxis(places, 0, -1).astype(np.int64)
 
 
 def place_of_slice(

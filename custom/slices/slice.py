@@ -94,7 +94,7 @@ class Slice:
             image=windowed(cut(volume.image_hu, axis, index), window_hu),
             window_hu=np.asarray(window_hu, np.float64),
             mask=mask,
-            pointmap=pointmap(mask.any(axis=0), volume.affine, (i, j, k), axis, index),
+            pointmap=pointmap(np.asarray(mask.any(axis=0)), volume.affine, (i, j, k), axis, index),
             affine=volume.affine,
             shape=(i, j, k),
             axis=axis,

@@ -125,19 +125,7 @@ def test_without_arguments_the_commands_are_listed_and_the_exit_code_is_0(answer
         assert f"\n     {name}\n" in out
 
 
-COMMANDS = (
-    "phantoms",
-    "repair",
-    "score",
-    "demo",
-    "export",
-    "check",
-    "pack",
-    "render",
-    "clouds",
-    "check_clouds",
-    "slices",
-)
+COMMANDS = tuple("phantoms repair score demo export check pack render clouds check_clouds slices".split())
 
 
 @pytest.mark.parametrize(

@@ -125,13 +125,13 @@ def test_without_arguments_the_commands_are_listed_and_the_exit_code_is_0(answer
         assert f"\n     {name}\n" in out
 
 
-COMMANDS = tuple("phantoms repair score demo export check pack render clouds check_clouds slices".split())
+# fmt: off
+COMMANDS = ("phantoms", "repair", "score", "demo", "export", "check", "pack", "render", "clouds", "check_clouds",
+            "slices")
+# fmt: on
 
 
-@pytest.mark.parametrize(
-    "given",
-    [["--help"], ["-h"], *([name, "--help"] for name in COMMANDS), ["demo", "-h"]],
-)
+@pytest.mark.parametrize("given", [["--help"], ["-h"], *([name, "--help"] for name in COMMANDS), ["demo", "-h"]])
 def test_help_is_given_for_every_command_with_exit_code_0(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(given) == 0
     said = "".join(capsys.readouterr())

@@ -125,10 +125,8 @@ def test_without_arguments_the_commands_are_listed_and_the_exit_code_is_0(answer
         assert f"\n     {name}\n" in out
 
 
-# fmt: off
-COMMANDS = ("phantoms", "repair", "score", "demo", "export", "check", "pack", "render", "clouds", "check_clouds",
-            "slices")
-# fmt: on
+COMMANDS = ("phantoms", "repair", "score", "demo", "export", "check", "pack", "render")
+COMMANDS += ("clouds", "check_clouds", "slices")
 
 
 @pytest.mark.parametrize("given", [["--help"], ["-h"], *([name, "--help"] for name in COMMANDS), ["demo", "-h"]])

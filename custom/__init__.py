@@ -12,6 +12,7 @@
 ``scoring``     overlap, surface distance in mm, topology
 ``cohort``      cases on disk, phantoms with known truth, the ways real labels are damaged
 ``surfaces``    a label map as surfaces, exact signed distances and clouds of points
+``slices``      a scan and its label map as slices, each pixel with its place in world mm
 ``sets``        the network that completes hearts: clouds in, signed distances out; its loss
 ``engines``     the only room that knows MONAI's engines: handlers, resuming, preflight
 ``report``      pictures, the page of before and after
@@ -28,7 +29,7 @@ Imports point downwards only::
     pipeline
     report | doctor | export | package
     engines
-    points | fields | objectives | consistency | scoring | cohort | surfaces | sets
+    points | fields | objectives | consistency | scoring | cohort | surfaces | sets | slices
     volumes
     anatomy | space
     errors

@@ -18,9 +18,10 @@ from .bundling import Bundling
 from .completing import Completing
 from .modelling import Modelling
 from .repairing import Repairing
+from .slicing import Slicing
 
 
-class Commands(Repairing, Bundling, Modelling, Completing):
+class Commands(Repairing, Bundling, Modelling, Completing, Slicing):
     """Repair noisy cardiac label maps with implicit functions. `corfield COMMAND --help` tells more."""
 
     def version(self) -> None:

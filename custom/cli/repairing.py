@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ..anatomy import PUBLIC_CARDIAC_CT
 from ..cohort.defects import Defects
-from ..cohort.make import make_cohort
+from ..cohort.make import make_cohort, make_scans
+from ..cohort.phantom_images import Appearance
 from ..errors import InputError
 from ..pipeline.demo import run_demo
 from ..pipeline.repair import run_repair
@@ -19,7 +20,17 @@ from .saying import end_with, say
 class Repairing:
     """Commands on a data set of label maps: make one, repair it, score it."""
 
-    def phantoms(self, output: str, cases: int = 6, size: int = 96, seed: int = 0, **severities: float) -> None:
+    def phantoms(
+        self,
+        output: str,
+        cases: int = 6,
+        size: int = 96,
+        seed: int = 0,
+        images: bool = False,
+        noise_hu: float = 20.0,
+        blur_mm: float = 0.8,
+        **severities: float,
+    ) -> None:
         """Write a cohort of phantom hearts with known truth: OUTPUT/truth and OUTPUT/labels, the truth damaged.
 
         Args:
@@ -27,14 +38,21 @@ class Repairing:
             cases: number of hearts.
             size: voxels a side; the field of view is 144 mm whatever the size.
             seed: the same seed gives the same bytes.
+            images: write CT-like scans of the same hearts too, OUTPUT/scans/sNNNN/sNNNN-image.nii.gz and -label.nii.gz,
+                the undamaged truth in five structures: what `corfield slices OUTPUT/scans` takes.
+            noise_hu: standard deviation of the scans' noise.
+            blur_mm: standard deviation of the scans' blur.
             severities: of each kind of damage, 0 off, 1 the default: --steps, --jitter, --boundary, --crumbs, --holes,
                 --cuts, --detach.
         """
         for name, severity in severities.items():
             if isinstance(severity, bool) or not isinstance(severity, (int, float)):
                 raise InputError(f"--{name}", repr(severity), "a severity, a number from 0 to 10", "1 is usual.")
+        with_images, look = flag("--images", images), Appearance(noise_hu, blur_mm)
         paths = make_cohort(Path(str(output)), cases, size, seed, Defects(**severities))
-        print(f"{len(paths)} cases in {output}: truth/ and labels/")
+        if with_images:
+            make_scans(Path(str(output)) / "scans", cases, size, seed, look)
+        print(f"{len(paths)} cases in {output}: truth/ and labels/{' and scans/' if with_images else ''}")
 
     def repair(
         self,

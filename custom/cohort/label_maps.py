@@ -203,6 +203,14 @@ def read_label_map(path: str | Path, label_table: str | StructureTable = PUBLIC_
     return LabelMap(labels, np.asarray(image.affine, dtype=np.float64), spacing_mm, path)
 
 
+def read_values(path: str | Path) -> tuple[npt.NDArray[Any], Float64[np.ndarray, "4 4"]]:
+    """The numbers of any 3-D NIfTI, scaling applied, and its affine; ``InputError`` as :func:`check_header` and for
+    voxels that cannot be read. What the numbers mean is not looked at."""
+    path = Path(path)
+    image = _open(path)
+    return _voxels(path, image), np.asarray(image.affine, dtype=np.float64)
+
+
 def _encoded(path: Path, labels: npt.NDArray[Any], affine: npt.NDArray[Any]) -> bytes:
     """The file's bytes; equal labels and affine give equal bytes, whenever and wherever they are written."""
     image = nib.Nifti1Image(labels, affine)

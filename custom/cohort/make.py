@@ -1,4 +1,4 @@
-"""Writes the phantom cohort: clean truth and damaged labels of each case."""
+"""Writes the phantom cohort: clean truth and damaged labels of each case; and CT-like images of the same hearts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..anatomy import PUBLIC_CARDIAC_CT
 from ..errors import InputError
 from .defects import Defects, damage
 from .label_maps import write_label_map
+from .phantom_images import Appearance, make_image, totalsegmentator_labels
 from .phantoms import LEAST_SIZE, make_heart
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,49 @@ def make_cohort(
             _write_case(truth, labels, size, np.random.SeedSequence([seed, number]), severity)
             logger.info("wrote %s and %s", truth, labels)
         written.append(labels)
+    return written
+
+
+def make_scans(
+    output: Path, cases: int = 6, size: int = 96, seed: int = 0, appearance: Appearance | None = None
+) -> list[Path]:
+    """Writes ``sNNNN/sNNNN-image.nii.gz`` and ``sNNNN/sNNNN-label.nii.gz``, the hearts of :func:`make_cohort` as scans.
+
+    Case s0003 is ``truth/phantom_003`` of the same size and seed, undamaged, its labels in TotalSegmentator's heart
+    table (five structures; vessels and appendage are in the image alone). The same parameters give the same bytes, and
+    cases already there are kept.
+
+    Args:
+        output: folder to write in; made if absent.
+        cases, size, seed: as :func:`make_cohort`; each case draws the heart once more at ``appearance.supersample``
+            times the size.
+        appearance: noise and blur; the default of :class:`~custom.cohort.phantom_images.Appearance` if left out.
+
+    Returns:
+        The images' paths, in order.
+
+    Raises:
+        InputError: a number is out of range, or the folder holds scans of other parameters.
+    """
+    _check_number("cases", cases, 1, 10_000)
+    _check_number("seed", seed, 0, 2**63)
+    _check_number("size", size, LEAST_SIZE, MOST_SIZE)
+    look, output = Appearance() if appearance is None else appearance, Path(output)
+    _claim(
+        output, {"size": size, "seed": seed, "appearance": {name: float(much) for name, much in asdict(look).items()}}
+    )
+    written = []
+    for number in range(cases):
+        name = f"s{number:04d}"
+        image, label = (output / name / f"{name}-{part}.nii.gz" for part in ("image", "label"))
+        if not (image.exists() and label.exists()):
+            heart_seed, _, image_seed = np.random.SeedSequence([seed, number]).spawn(3)
+            heart, affine = make_heart(heart_seed, size)
+            fine, _ = make_heart(heart_seed, size * look.supersample)
+            write_label_map(image, make_image(fine, float(affine[0, 0]), image_seed, look), affine, dtype=np.int16)
+            write_label_map(label, totalsegmentator_labels(heart), affine)
+            logger.info("wrote %s and %s", image, label)
+        written.append(image)
     return written
 
 

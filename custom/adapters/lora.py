@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 
-SHAPE_ATTENTION = (
-    r"blocks\.\d+\.(self_attn\.(to_qkv|to_out)\.shape|cross_attn\.shape\.(to_q|to_kv|to_out))"
-)
+SHAPE_ATTENTION = r"blocks\.\d+\.(self_attn\.(to_qkv|to_out)\.shape|cross_attn\.shape\.(to_q|to_kv|to_out))"
 """The linear layers of the shape's stream in a sparse flow: five a block, as one expression for their whole names.
 
 A list of names would not do: inside self-attention the layer that bears the name holds one layer for each stream.

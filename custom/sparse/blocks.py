@@ -57,7 +57,7 @@ class Double(nn.Module):
 
 
 def laid_out(volume: Float[Tensor, "b c8 i j k"]) -> Float[Tensor, "b c i2 j2 k2"]:
-    """Eight channels of a voxel as the 2^3 voxels inside it; channel 8 c + 4 x + 2 y + z goes to the corner (x, y, z)."""
+    """Eight channels of a voxel as the 2^3 voxels in it; channel 8 c + 4 x + 2 y + z goes to the corner (x, y, z)."""
     batch, channels, i, j, k = volume.shape
     corners = volume.reshape(batch, channels // 8, 2, 2, 2, i, j, k).permute(0, 1, 5, 2, 6, 3, 7, 4)
     return corners.reshape(batch, channels // 8, 2 * i, 2 * j, 2 * k)

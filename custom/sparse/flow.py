@@ -126,9 +126,7 @@ class SparseFlow(nn.Module):
         for name, channels in (POSE if pose else {}).items():
             self.latent_mapping[name] = CodeMapping(channels, width, 0.02 * torch.randn(1, width), learned=True)
         self.latent_mapping[SHAPE] = CodeMapping(code_channels, width, grid_positions(grid, width), learned=False)
-        self.blocks = nn.ModuleList(
-            [FlowBlock(streams, width, context_width, heads, mlp_ratio) for _ in range(depth)]
-        )
+        self.blocks = nn.ModuleList([FlowBlock(streams, width, context_width, heads, mlp_ratio) for _ in range(depth)])
 
     def moment(self, time: Float[Tensor, " b"], step_size: Float[Tensor, " b"] | None = None) -> Float[Tensor, "b w"]:
         """Time and step size as one vector. A step size left out is 0, which is a vector of its own, not none."""

@@ -51,7 +51,9 @@ class DinoEmbedder(nn.Module):
         InputError: no package transformers, or no model in the folder.
     """
 
-    def __init__(self, folder: Path | str | None = None, size: int = 518, settings: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, folder: Path | str | None = None, size: int = 518, settings: dict[str, Any] | None = None
+    ) -> None:
         super().__init__()
         try:
             from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel

@@ -16,6 +16,9 @@ from ..errors import InputError
 from .blocks import ChannelNorm, Double, Halve, ResidualBlock
 
 
+_FIRST_LOG_VARIANCE = -6.0
+
+
 def _residuals(channels: int, count: int) -> list[nn.Module]:
     return [ResidualBlock(channels) for _ in range(count)]
 
@@ -49,6 +52,8 @@ class StructureEncoder(nn.Module):
         self.blocks = nn.ModuleList(layers)
         self.middle_block = nn.Sequential(*_residuals(channels[-1], middle))
         last = nn.Conv3d(channels[-1], 2 * code_channels, 3, padding=1)
+        # Codes as noisy as unit noise teach the decoder nothing at first.
+        nn.init.constant_(last.bias[code_channels:], _FIRST_LOG_VARIANCE)  # type: ignore[index]
         self.out_layer = nn.Sequential(ChannelNorm(channels[-1]), nn.SiLU(), last)
 
     def forward(

@@ -56,7 +56,7 @@ class Conditioner(nn.Module):
         mask: Float[Tensor, "b 1 h w"],
         pointmap: Float[Tensor, "b 3 h w"],
         full: tuple[Tensor, Tensor, Tensor] | None = None,
-    ) -> Float[Tensor, "b n w"]:
+    ) -> Float[Tensor, "b n v"]:
         """Tokens of all inputs in a row: image, mask, pointmap, of each first the crop, then the whole picture.
 
         Args:

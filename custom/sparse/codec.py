@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .blocks import ChannelNorm, Double, Halve, ResidualBlock
 
-
 _FIRST_LOG_VARIANCE = -6.0
 
 

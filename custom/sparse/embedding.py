@@ -24,7 +24,7 @@ class NumberEmbedder(nn.Module):
         exponents = torch.arange(half, device=numbers.device, dtype=torch.float32) / half
         phases = numbers.float()[:, None] * torch.exp(-math.log(10_000.0) * exponents)
         waves = torch.cat([phases.cos(), phases.sin()], dim=1)
-        vector: Tensor = self.mlp(waves.to(self.mlp[0].weight.dtype))
+        vector: Tensor = self.mlp(waves.to(next(self.mlp.parameters()).dtype))
         return vector
 
 

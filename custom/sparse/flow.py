@@ -7,6 +7,8 @@ stream sees only itself and what the flow is told: the pose's stream can be left
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -65,8 +67,8 @@ class FlowBlock(nn.Module):
         self.cross_attn = nn.ModuleDict({name: ContextAttention(width, context_width, heads) for name in streams})
         self.mlp = nn.ModuleDict({name: FeedForward(width, ratio) for name in streams})
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
-        nn.init.zeros_(self.adaLN_modulation[1].weight)
-        nn.init.zeros_(self.adaLN_modulation[1].bias)
+        for parameter in self.adaLN_modulation.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, tokens: Streams, moment: Float[Tensor, "b w"], context: Float[Tensor, "b m v"]) -> Streams:
         parts = self.adaLN_modulation(moment)[:, None].chunk(6, dim=-1)
@@ -151,6 +153,9 @@ class SparseFlow(nn.Module):
         """
         return self.velocities({SHAPE: codes}, time, context, step_size)[SHAPE]
 
+    def _mapping(self, name: str) -> CodeMapping:
+        return cast(CodeMapping, self.latent_mapping[name])
+
     def velocities(
         self,
         codes: Streams,
@@ -159,14 +164,14 @@ class SparseFlow(nn.Module):
         step_size: Float[Tensor, " b"] | None = None,
     ) -> Streams:
         """The velocities of the shape's codes and, if they are given too, of all of the pose's [b, 1, channels]."""
-        tokens = {SHAPE: self.latent_mapping[SHAPE].enter(codes[SHAPE])}
+        tokens = {SHAPE: self._mapping(SHAPE).enter(codes[SHAPE])}
         told = [name for name in POSE if name in codes]
         if told:
-            tokens[POSE_STREAM] = torch.cat([self.latent_mapping[name].enter(codes[name]) for name in told], dim=1)
+            tokens[POSE_STREAM] = torch.cat([self._mapping(name).enter(codes[name]) for name in told], dim=1)
         moment = self.moment(time, step_size)
         for block in self.blocks:
             tokens = block(tokens, moment, context)
-        out = {SHAPE: self.latent_mapping[SHAPE].leave(tokens[SHAPE])}
+        out = {SHAPE: self._mapping(SHAPE).leave(tokens[SHAPE])}
         for place, name in enumerate(told):
-            out[name] = self.latent_mapping[name].leave(tokens[POSE_STREAM][:, place : place + 1])
+            out[name] = self._mapping(name).leave(tokens[POSE_STREAM][:, place : place + 1])
         return out

@@ -68,6 +68,8 @@ class DinoEmbedder(nn.Module):
                 raise InputError(folder, "no config.json", "a model of transformers", remedy)
             self.backbone = Dinov2WithRegistersModel.from_pretrained(str(folder), local_files_only=True)
         self.size, self.width = size, int(self.backbone.config.hidden_size)
+        self.mean: Tensor
+        self.deviation: Tensor
         self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(_DEVIATION)[:, None, None], persistent=False)
 

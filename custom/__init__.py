@@ -14,6 +14,8 @@
 ``surfaces``    a label map as surfaces, exact signed distances and clouds of points
 ``slices``      a scan and its label map as slices, each pixel with its place in world mm
 ``sets``        the network that completes hearts: clouds in, signed distances out; its loss
+``sparse``      a shape as a coarse grid of codes: its codec, the flow that draws them, what the flow is told
+``adapters``    small trainable additions to a frozen network
 ``engines``     the only room that knows MONAI's engines: handlers, resuming, preflight
 ``report``      pictures, the page of before and after
 ``doctor``      what is wrong with a config, found without running it
@@ -29,7 +31,7 @@ Imports point downwards only::
     pipeline
     report | doctor | export | package
     engines
-    points | fields | objectives | consistency | scoring | cohort | surfaces | sets | slices
+    points | fields | objectives | consistency | scoring | cohort | surfaces | sets | slices | sparse | adapters
     volumes
     anatomy | space
     errors

@@ -1,0 +1,92 @@
+"""What the codec and the flow minimise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+Velocity = Callable[..., Tensor]
+"""Called as ``flow(codes, time, context)``."""
+
+
+def codec_loss(
+    logits: Float[Tensor, "b 1 i j k"],
+    occupancy: Float[Tensor, "b 1 i j k"],
+    mean: Float[Tensor, "b c i2 j2 k2"],
+    log_variance: Float[Tensor, "b c i2 j2 k2"],
+    kl_weight: float = 1e-3,
+) -> Float[Tensor, ""]:
+    """Cross-entropy and one minus soft Dice of every volume, and how far its codes are from unit noise.
+
+    An empty volume has a soft Dice of 1 where nothing is predicted.
+    """
+    entropy = F.binary_cross_entropy_with_logits(logits, occupancy)
+    inside = logits.sigmoid().flatten(1)
+    wanted = occupancy.flatten(1)
+    dice = (2 * (inside * wanted).sum(1) + 1) / (inside.sum(1) + wanted.sum(1) + 1)
+    distance = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    loss: Tensor = entropy + (1 - dice).mean() + kl_weight * distance
+    return loss
+
+
+@dataclass(frozen=True)
+class FlowLoss:
+    """The loss, and what else can be asked of the same step.
+
+    Attributes:
+        loss: mean squared error of the velocity, times its weight.
+        estimate: the shape's codes as the flow sees them from the moment, [b, n, c]: where its velocity leads.
+        time: of every case, 0 (noise) to 1 (shape).
+    """
+
+    loss: Tensor
+    estimate: Tensor
+    time: Tensor
+
+
+def drawn_times(count: int, mean: float = -1.0, deviation: float = 1.0, device: torch.device | None = None) -> Tensor:
+    """Times [count] in (0, 1): the logistic function of normal numbers; -1 puts most of them near the noise."""
+    return (mean + deviation * torch.randn(count, device=device)).sigmoid()
+
+
+def untold(context: Float[Tensor, "b m v"], share: float) -> Float[Tensor, "b m v"]:
+    """What the flow is told, all 0 for about ``share`` of the cases: what guidance needs (Ho and Salimans, 2022)."""
+    kept = torch.rand(context.shape[0], device=context.device) >= share
+    return context * kept[:, None, None]
+
+
+def flow_loss(
+    flow: Velocity,
+    codes: Float[Tensor, "b n c"],
+    context: Float[Tensor, "b m v"],
+    untold_share: float = 0.1,
+    time_mean: float = -1.0,
+    time_deviation: float = 1.0,
+    shape_weight: float = 1.0,
+) -> FlowLoss:
+    """The rectified-flow loss (Liu et al., ICLR 2023) of the shape's codes.
+
+    At time t a case is (1 - t) noise + t codes and its velocity is codes - noise. The step-size embedder takes part
+    with a step size of 0. Random numbers are torch's own, so a resumed run goes on as it would have.
+
+    Args:
+        flow: see :class:`~custom.sparse.flow.SparseFlow`.
+        codes: of the shapes.
+        context: what the flow is told of each.
+        untold_share: of the cases, told nothing.
+        time_mean: see :func:`drawn_times`.
+        time_deviation: likewise.
+        shape_weight: of the loss. The published training of the pose has 0 here, which trains no shape.
+    """
+    time = drawn_times(codes.shape[0], time_mean, time_deviation, codes.device).to(codes.dtype)
+    noise = torch.randn_like(codes)
+    ahead = time[:, None, None]
+    between = (1 - ahead) * noise + ahead * codes
+    velocity = flow(between, time, untold(context, untold_share))
+    loss = shape_weight * F.mse_loss(velocity, codes - noise)
+    return FlowLoss(loss, between + (1 - ahead) * velocity, time)

@@ -23,6 +23,16 @@ def bare_network(network: nn.Module) -> SetNetwork:
     return found
 
 
+def _mover(batchdata: dict[str, Any], **where: Any) -> Callable[[str], Tensor]:
+    """Gives a tensor of a batch by its key, on the device it is wanted on."""
+
+    def there(key: str) -> Tensor:
+        moved: Tensor = batchdata[key].to(**where)
+        return moved
+
+    return there
+
+
 class PrepareCompletion(PrepareBatch):
     """Sort a training batch: the cloud, what is true, and beside the cloud where to ask and what is shown."""
 
@@ -33,10 +43,7 @@ class PrepareCompletion(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[Tensor, dict[str, Tensor], tuple[()], dict[str, Any]]:
-        def there(key: str) -> Tensor:
-            moved: Tensor = batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs)
-            return moved
-
+        there = _mover(batchdata, device=device, non_blocking=non_blocking, **kwargs)
         target = {key: there(key) for key in ("volume", "near", "surface_class", "label_valid")}
         beside: dict[str, Any] = {"points": {group: there(f"{group}_points") for group in GROUPS}}
         beside |= {key: there(key) for key in ("input_present", "channels")}
@@ -53,10 +60,7 @@ class PrepareLattice(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[Tensor, dict[str, Tensor], tuple[()], dict[str, Any]]:
-        def there(key: str) -> Tensor:
-            moved: Tensor = batchdata[key].to(device=device, non_blocking=non_blocking, **kwargs)
-            return moved
-
+        there = _mover(batchdata, device=device, non_blocking=non_blocking, **kwargs)
         target = {key: there(key) for key in ("lattice_labels", "label_valid", "input_present")}
         return there("image"), target, (), {"points": there("lattice"), "input_present": target["input_present"]}
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float32
 from monai.metrics.utils import get_mask_edges, get_surface_distance
 
 from .overlap import crop_to_union, which_empty
@@ -55,7 +55,7 @@ def surface_scores(
     if empty:
         longest_mm = diagonal_mm(prediction.shape, spacing_mm)
         return SurfaceScore(longest_mm, longest_mm, 0.0)
-    there, back = _distances_mm(*crop_to_union(prediction, reference), spacing_mm)
+    there, back = surface_distances_mm(prediction, reference, spacing_mm)
     both = np.concatenate([there, back])
     # float32 on both sides of the comparison: a distance that equals the tolerance on paper counts as within it
     within = both <= np.float32(tolerance_mm)
@@ -63,12 +63,12 @@ def surface_scores(
     return SurfaceScore(float(hd95_mm), float(both.mean(dtype=np.float64)), float(within.mean()))
 
 
-def _distances_mm(
-    prediction: Bool[np.ndarray, "a b c"], reference: Bool[np.ndarray, "a b c"], spacing_mm: tuple[float, float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Each surface voxel's distance to the other surface: prediction to reference, and back."""
+def surface_distances_mm(
+    prediction: Bool[np.ndarray, "i j k"], reference: Bool[np.ndarray, "i j k"], spacing_mm: tuple[float, float, float]
+) -> tuple[Float32[np.ndarray, " n"], Float32[np.ndarray, " m"]]:
+    """Each surface voxel's distance to the other surface: prediction to reference, and back; neither mask empty."""
     # cropped before, and by views: the crop of MONAI copies the whole volume first
-    here, there = get_mask_edges(prediction, reference, crop=False)
+    here, there = get_mask_edges(*crop_to_union(prediction, reference), crop=False)
     towards = get_surface_distance(here, there, spacing=spacing_mm)
     back = get_surface_distance(there, here, spacing=spacing_mm)
     return np.asarray(towards, dtype=np.float32), np.asarray(back, dtype=np.float32)

@@ -97,7 +97,9 @@ def test_distances_are_in_mm_and_their_inside_is_the_label(clouded: Path, traine
     stacked = torch.from_numpy(np.stack(distances)).flatten(1)
     labels, _ = opened(tmp_path / "phantom_000.nii.gz")
     found = labels_of(stacked).numpy().reshape(labels.shape)
-    assert (found == labels).mean() > 0.999  # rounding to a hundredth of a mm
+    least, second = stacked.sort(dim=0).values[:2].reshape(2, *labels.shape).numpy()
+    clear = (np.abs(least) > 0.011) & (second - least > 0.011)  # else a hundredth of a mm, the rounding, may decide
+    assert (found == labels)[clear].all() and clear.mean() > 0.99
     assert -40 < stacked.min() < -5 and stacked.max() > 20
 
 

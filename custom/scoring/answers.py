@@ -157,6 +157,11 @@ def format_answers(content: Mapping[str, Any]) -> str:
     return markdown(header, lines)
 
 
+def question_name(row: Mapping[str, Any]) -> str:
+    """What the files of a question are called, from its ``case``, ``structure``, ``axis`` and ``slice_idx``."""
+    return f"{row['case']}-{row['structure']}-ax{row['axis']}-{row['slice_idx']:03d}"
+
+
 def _cell(value: float | None) -> str:
     if value is None:
         return "-"

@@ -115,7 +115,8 @@ def _subvoxel(
     found, wanted = (torch.from_numpy(np.pad(mask, 1)) for mask in crop_to_union(prediction, reference))
     here, there, here_mm2, there_mm2 = get_mask_edges(found, wanted, crop=False, spacing=spacing_mm)
     ways = ((here, there, here_mm2), (there, here, there_mm2))
-    away_mm = torch.cat([get_surface_distance(one, other, spacing=spacing_mm) for one, other, _ in ways])
+    each = [torch.as_tensor(get_surface_distance(one, other, spacing=spacing_mm)) for one, other, _ in ways]
+    away_mm = torch.cat(each)
     area_mm2 = torch.cat([areas[one] for one, _, areas in ways]).double()
     within = [away_mm <= tolerance for tolerance in tolerances_mm]
     return tuple(float(area_mm2[close].sum() / area_mm2.sum()) for close in within)

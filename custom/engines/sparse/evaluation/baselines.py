@@ -118,7 +118,7 @@ class PlacedMeanShape(MeanShape):
     ) -> Bool[np.ndarray, "s s s"]:
         volume = self.of(structure)
         own = cut(volume, axis, index)
-        own = own if own.any() else volume.any(axis=axis)
+        own = own if own.any() else np.asarray(volume.any(axis=axis))
         if not mask.any() or not own.any():
             return volume
         steps = np.rint(np.argwhere(mask).mean(axis=0) - np.argwhere(own).mean(axis=0)).astype(int).tolist()

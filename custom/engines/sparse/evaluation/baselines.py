@@ -129,8 +129,8 @@ class PlacedMeanShape(MeanShape):
 class NearestCase:
     """The training case one of whose slices across the same axis overlaps most (IoU) with the one given.
 
-    The case's shape is moved along the axis so that its slice lies where the given one does. Of equals the first case
-    and slice are taken.
+    The case's shape is moved along the axis so that its slice lies where the given one does. Of equals the one
+    is taken that moves least, and of these the first.
 
     Args:
         shapes: of the training.
@@ -143,9 +143,11 @@ class NearestCase:
         self, mask: Bool[np.ndarray, "s s"], axis: int, index: int, structure: str
     ) -> Bool[np.ndarray, "s s s"]:
         masks = self.shapes.of(structure)
-        case, at = np.unravel_index(int(slice_ious(mask, masks, axis).argmax()), masks.shape[:2])
+        overlap = slice_ious(mask, masks, axis)
+        equals = np.argwhere(overlap == overlap.max())
+        case, at = equals[np.abs(equals[:, 1] - index).argmin()].tolist()
         steps = [0, 0, 0]
-        steps[axis] = index - int(at)
+        steps[axis] = index - at
         return moved(masks[case], steps)
 
 

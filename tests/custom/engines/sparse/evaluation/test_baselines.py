@@ -107,6 +107,7 @@ def test_the_nearest_case_is_moved_along_the_axis_to_the_slice() -> None:
     other, near = box((0, 2), (0, 2), (0, 7)), box((3, 6), (2, 5), (1, 4))
     guess = NearestCase(shapes(other, near))
     mask = near[:, :, 2].copy()
-    # Its first slice that fits, 1, comes to 4.
-    np.testing.assert_array_equal(guess(mask, 2, 4, LV), box((3, 6), (2, 5), (4, 7)))
+    # Of its slices that fit, 1 to 3, the last comes to 4; slice 2 lies where it is.
+    np.testing.assert_array_equal(guess(mask, 2, 4, LV), box((3, 6), (2, 5), (2, 5)))
+    np.testing.assert_array_equal(guess(mask, 2, 2, LV), near)
     np.testing.assert_array_equal(guess(other[0], 0, 0, LV), other)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..anatomy import TOTALSEGMENTATOR_HEART, table
 from ..cohort.scans import ScanCase, find_scans
+from ..engines.sparse.slice_case import FORMAT, write_case
 from ..errors import InputError
 from ..slices.cube import CENTRES, SIZE, SPACING_MM
 from ..slices.cutting import WINDOW_HU
@@ -21,7 +22,6 @@ from .crew import Crew
 from .lock import only_run_in
 from .patients import patients_of
 from .records import digest, read_record, write_record
-from .slice_case import FORMAT, write_case
 from .task import Task, stop_if_full
 
 MADE = "slices.json"

@@ -14,6 +14,27 @@ Velocity = Callable[..., Tensor]
 """Called as ``flow(codes, time, context)``."""
 
 
+def codec_terms(
+    logits: Float[Tensor, "b 1 i j k"],
+    occupancy: Float[Tensor, "b 1 i j k"],
+    mean: Float[Tensor, "b c i2 j2 k2"],
+    log_variance: Float[Tensor, "b c i2 j2 k2"],
+) -> dict[str, Float[Tensor, ""]]:
+    """``entropy``, the cross-entropy; ``dice``, one minus the soft Dice of every volume; ``kl``, how far the codes are
+    from unit noise.
+
+    An empty volume has a soft Dice of 1 where nothing is predicted.
+    """
+    inside, wanted = logits.sigmoid().flatten(1), occupancy.flatten(1)
+    dice = (2 * (inside * wanted).sum(1) + 1) / (inside.sum(1) + wanted.sum(1) + 1)
+    distance = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    return {
+        "entropy": F.binary_cross_entropy_with_logits(logits, occupancy),
+        "dice": (1 - dice).mean(),
+        "kl": distance,
+    }
+
+
 def codec_loss(
     logits: Float[Tensor, "b 1 i j k"],
     occupancy: Float[Tensor, "b 1 i j k"],
@@ -21,17 +42,9 @@ def codec_loss(
     log_variance: Float[Tensor, "b c i2 j2 k2"],
     kl_weight: float = 1e-3,
 ) -> Float[Tensor, ""]:
-    """Cross-entropy and one minus soft Dice of every volume, and how far its codes are from unit noise.
-
-    An empty volume has a soft Dice of 1 where nothing is predicted.
-    """
-    entropy = F.binary_cross_entropy_with_logits(logits, occupancy)
-    inside = logits.sigmoid().flatten(1)
-    wanted = occupancy.flatten(1)
-    dice = (2 * (inside * wanted).sum(1) + 1) / (inside.sum(1) + wanted.sum(1) + 1)
-    distance = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-    loss: Tensor = entropy + (1 - dice).mean() + kl_weight * distance
-    return loss
+    """The sum of :func:`codec_terms`, the last one times its weight."""
+    terms = codec_terms(logits, occupancy, mean, log_variance)
+    return terms["entropy"] + terms["dice"] + kl_weight * terms["kl"]
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,6 @@ def _item(item: dict[str, Any], structure: str, channel: int, index: int) -> dic
     }
 
 
-def fingerprints(*lists: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Of the volume of every case in some lists of items, by the case's name."""
-    return {item["case"]: item["fingerprint"] for items in lists for item in items}
+def fingerprints(training: Sequence[dict[str, Any]], validation: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Of the volume of every case in two lists of items, by the case's name."""
+    return {item["case"]: item["fingerprint"] for items in (training, validation) for item in items}

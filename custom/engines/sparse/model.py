@@ -83,6 +83,10 @@ class ShapeModel(nn.Module):
 
     def __init__(self, sizes: Mapping[str, Any]) -> None:
         super().__init__()
+        self.encoder: nn.Module
+        self.decoder: nn.Module
+        self.conditioner: nn.Module
+        self.flow: nn.Module
         self.sizes = dict(sizes)
         for name, part in build_parts(sizes).items():
             self.add_module(name, part)

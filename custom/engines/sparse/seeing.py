@@ -68,7 +68,7 @@ def in_cube_frame(
 def _window(values: torch.Tensor, mask: np.ndarray, name: str) -> torch.Tensor:
     """The square window round a mask, on the slice's own number of pixels; beyond the slice is nothing."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    half = WINDOW * max(np.ptp(rows), np.ptp(columns), 1) / 2 + 0.5
+    half = WINDOW * max(int(np.ptp(rows)), int(np.ptp(columns)), 1) / 2 + 0.5
     sizes, middles = mask.shape, ((rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2)
     lines = [
         (torch.arange(size) + 0.5) * (2 * half / size) + middle + 0.5 - half
@@ -103,7 +103,7 @@ def turned_volume(volume: Float[np.ndarray, "c s s s"], turn: int) -> Float[np.n
     """A cube's volume after a rotation of :func:`turns`."""
     order, back = turns()[turn]
     out = np.transpose(volume, (0, *(1 + axis for axis in order)))
-    return np.ascontiguousarray(np.flip(out, [1 + axis for axis in range(3) if back[axis]]))
+    return np.ascontiguousarray(np.flip(out, tuple(1 + axis for axis in range(3) if back[axis])))
 
 
 def turned_places(places: torch.Tensor, turn: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""One case of ``corfield slices``: its scan read, its cube, truth, slices and meshes written (C1)."""
+"""One case of a cache of slices: its scan read, its cube, truth, slices and meshes written (C1)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..anatomy import table
-from ..cohort.scans import read_scan
-from ..errors import InputError
-from ..slices.cube import Cube, make_cube
-from ..slices.cutting import slices_worth
-from ..slices.meshes import write_obj
-from ..slices.slice import Slice
-from ..slices.volume import CaseVolume
-from ..surfaces.surface import surfaces_of
+from ...anatomy import table
+from ...cohort.scans import read_scan
+from ...errors import InputError
+from ...slices.cube import Cube, make_cube
+from ...slices.cutting import slices_worth
+from ...slices.meshes import write_obj
+from ...slices.slice import Slice
+from ...slices.volume import CaseVolume
+from ...surfaces.surface import surfaces_of
 
 FORMAT = 1
 """Of what is written; another number makes every case again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from numbers import Integral, Real
@@ -54,6 +55,14 @@ def each(rule: Rule, least: int = 0, most: float | int = float("inf")) -> Rule:
         return isinstance(value, (list, tuple)) and least <= len(value) <= most and all(map(rule.holds, value))
 
     return Rule(f"a list of {many}, each {rule.wanted}", holds)
+
+
+def _is_expression(value: Any) -> bool:
+    """Whether it is a regular expression that says something."""
+    try:
+        return isinstance(value, str) and bool(value) and bool(re.compile(value))
+    except re.error:
+        return False
 
 
 def _never_falls(value: Any) -> bool:
@@ -137,6 +146,29 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("trunk_channels", "fine_trunk_channels"), each(whole(1), least=1)),
     "mlp_widths": each(whole(1), least=4, most=4),
     "spacing_mm": or_null(number(0.05)),
+    **dict.fromkeys(("codec_from", "base_from", "weights_dir"), PATH),
+    **dict.fromkeys(("turning", "crop", "train_conditioner"), FLAG),
+    **dict.fromkeys(("phantom_cases", "least_pixels", "code_channels", "context_width", "fuser_width"), whole(1)),
+    **dict.fromkeys(("image_size", "patch", "embed_width", "point_size", "point_window", "point_width"), whole(1)),
+    **dict.fromkeys(("point_heads", "lora_rank", "val_draws", "steps"), whole(1)),
+    **dict.fromkeys(("codec_blocks", "codec_middle", "val_steps", "keep_epochs", "cache_codes"), whole(0)),
+    **dict.fromkeys(("lora_alpha", "shape_weight", "time_deviation"), positive()),
+    **dict.fromkeys(("kl_weight", "mask_weight", "sdf_weight", "guidance", "val_guidance"), number(0)),
+    **dict.fromkeys(("untold_share", "late"), number(0, 1)),
+    "lora_dropout": number(0, 0.9),
+    "lora_targets": Rule("a regular expression", _is_expression),
+    "time_mean": number(-10, 10),
+    "voxels": whole(8),
+    "encoder_channels": each(whole(1), least=1),
+    "embedder": Rule("patches or dino", lambda value: value in ("patches", "dino")),
+    "stage": Rule("vae, base or lora", lambda value: value in ("vae", "base", "lora")),
+    "split": Rule("training, validation or test", lambda value: value in ("training", "validation", "test")),
+    "slice_axis": Rule("0, 1 or 2", lambda value: _is_whole(value) and 0 <= value <= 2),
+    "axes": each(Rule("0, 1 or 2", lambda value: _is_whole(value) and 0 <= value <= 2), least=1),
+    "structures": Rule(
+        "a list of names or indices",
+        lambda value: isinstance(value, (list, tuple)) and all(isinstance(one, (str, int)) for one in value),
+    ),
     "device": Rule("a device of this machine, such as cpu or cuda:0", _is_there),
 }
 """By the setting's name. The names of a structure and of its table are checked by the tables."""

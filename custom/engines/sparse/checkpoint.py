@@ -158,6 +158,7 @@ def load_model(
     content = load_shapes(path)
     model = ShapeModel(content["settings"]["network"])
     model.set_stage(content["stage"])
+    model.crop = content["settings"].get("crop", False)
     if weights_dir:
         take_published(model, weights_dir)
     given = {"codec": str(codec_from), "base": str(base_from)}

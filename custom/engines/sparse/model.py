@@ -15,7 +15,7 @@ from ...sparse.codec import StructureDecoder, StructureEncoder, as_grid, as_toke
 from ...sparse.conditions import Conditioner
 from ...sparse.drawing import draw
 from ...sparse.flow import SparseFlow
-from ...sparse.objective import FlowLoss, flow_loss
+from ...sparse.objective import flow_loss
 from ...sparse.origins import origin, record_origin, untrained_banner
 from ...sparse.tokens import DinoEmbedder, PatchEmbedder, PointPatches
 
@@ -94,8 +94,7 @@ class ShapeModel(nn.Module):
         self.code_deviation: Tensor
         self.register_buffer("code_mean", torch.zeros(sizes["code_channels"]))
         self.register_buffer("code_deviation", torch.ones(sizes["code_channels"]))
-        self.stage = "lora"
-        self.adapted = False
+        self.stage, self.adapted, self.crop = "lora", False, False
         self.untold_share, self.time_mean, self.time_deviation, self.shape_weight = 0.1, -1.0, 1.0, 1.0
 
     @property
@@ -172,18 +171,22 @@ class ShapeModel(nn.Module):
         context: Tensor = self.conditioner(*own, full=tuple(full) or None)
         return context
 
-    def forward(self, inputs: Tensor, conditions: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """What the stage's loss is made of.
+    def forward(self, inputs: Tensor, conditions: Mapping[str, Tensor] | None = None) -> Any:
+        """What the stage's loss is made of, or the shapes drawn.
 
         In stage ``vae`` of occupancy [b, 1, s, s, s]: ``logits``, ``mean`` and ``log_variance``. Else of tokens
-        [b, n, c] and what the flow is told of them: ``flow`` (the loss), ``estimate`` (tokens) and ``time``.
+        [b, n, c] and what the flow is told of them: ``flow`` (the loss), ``estimate`` (tokens) and ``time``. Of
+        pictures alone, [b, 5, h, w] of image, mask and pointmap side by side (10 with those of the whole slice), the
+        probabilities of :meth:`draw_shapes`.
         """
+        if inputs.ndim == 4:
+            return self.draw_shapes(told_apart(inputs))
         if self.stage == "vae":
             mean, log_variance = self.encoder(inputs)
             noise = torch.randn_like(mean) * (0.5 * log_variance).exp() if self.training else 0.0
             return {"logits": self.decoder(mean + noise), "mean": mean, "log_variance": log_variance}
         assert conditions is not None
-        found: FlowLoss = flow_loss(
+        found = flow_loss(
             self.flow,
             inputs,
             self.told(conditions),
@@ -222,6 +225,15 @@ class ShapeModel(nn.Module):
         noise = torch.stack(rows).to(context)
         tokens = draw(self.flow, noise, context, steps, guidance, guided_until, rescale)
         return self.decoded(tokens).sigmoid()
+
+
+def told_apart(pictures: Float[Tensor, "b c h w"]) -> dict[str, Tensor]:
+    """Image, mask and pointmap out of the channels of one tensor; then those of the whole slice, if there are more."""
+    found = {}
+    for start, view in ((0, ""), (5, "full_"))[: pictures.shape[1] // 5]:
+        parts = pictures[:, start : start + 5].split([1, 1, 3], dim=1)
+        found.update({f"{view}{name}": part for name, part in zip(("image", "mask", "pointmap"), parts, strict=True)})
+    return found
 
 
 def digest_of(model: ShapeModel, names: Sequence[str]) -> str:

@@ -79,9 +79,10 @@ class SelfBlock(nn.Module):
         self.norm, self.attention = nn.LayerNorm(width), Attention(width, heads)
         self.norm_forward, self.forward_layer = nn.LayerNorm(width), FeedForward(width)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
+        """[batch, n, width]; none sees a token where ``mask`` [batch, 1, n] is false."""
         normed = self.norm(tokens)
-        tokens = tokens + self.attention(normed, normed)
+        tokens = tokens + self.attention(normed, normed, mask)
         answer: Tensor = tokens + self.forward_layer(self.norm_forward(tokens))
         return answer
 

@@ -32,6 +32,7 @@ class SetNetwork(nn.Module):
         class_tokens: tokens of each structure, at least 1.
         latent_channels: numbers kept of a token between encoder and decoder.
         octaves: of the embedding of points.
+        normals: whether three more channels tell of each point the unit normal out of its structure.
         decoder_feedforward: whether the decoder thinks over what it has found.
         decoder_residual: whether the place asked at is added to what it has found there. With it the mean heart is
             learned within a few steps; without, as published, all has to come from the tokens.
@@ -49,11 +50,14 @@ class SetNetwork(nn.Module):
         octaves: int = 8,
         decoder_feedforward: bool = True,
         decoder_residual: bool = True,
+        normals: bool = False,
     ) -> None:
         super().__init__()
         self.classes, self.point_queries, self.class_tokens = classes, point_queries, class_tokens
         self.embedding = PointEmbedding(width, octaves)
         self.kinds = nn.Linear(classes, width, bias=False)
+        self.normals = normals
+        self.directions = nn.Linear(3, width, bias=False) if normals else nn.Identity()
         self.tokens = nn.Parameter(0.02 * torch.randn(classes, class_tokens, width))
         self.states = nn.Parameter(0.02 * torch.randn(2, classes, width))
         self.encoder = CrossBlock(width, heads)
@@ -71,7 +75,19 @@ class SetNetwork(nn.Module):
 
     def shown(self, image: Tensor) -> Tensor:
         """Which structures have a point in the cloud [batch, classes], bool."""
-        return (image[:, 3:] > 0.5).any(dim=2)
+        return self.own_points(image).any(dim=2)
+
+    def own_points(self, image: Tensor) -> Tensor:
+        """Which points lie on each structure [batch, classes, n], bool."""
+        return image[:, 3 : 3 + self.classes] > 0.5
+
+    def said(self, image: Tensor) -> Tensor:
+        """What points say but where they are [batch, n, width]: their structure, and their normal if they tell it."""
+        cloud = image.transpose(1, 2)
+        told: Tensor = self.kinds(cloud[:, :, 3 : 3 + self.classes])
+        if self.normals:
+            told = told + self.directions(cloud[:, :, 3 + self.classes :])
+        return told
 
     def learned(self, input_present: Tensor) -> Tensor:
         """The structures' own tokens [batch, classes, class_tokens, width], by whether each is shown."""
@@ -79,10 +95,9 @@ class SetNetwork(nn.Module):
         return self.tokens + state[:, :, None]
 
     def encode(self, image: Tensor, input_present: Tensor) -> Tensor:
-        """Codes [batch, tokens, latent_channels] of clouds [batch, 3 + classes, n]: x, y, z and one-hot structure."""
-        cloud = image.transpose(1, 2)
-        points, kinds = cloud[:, :, :3], cloud[:, :, 3:]
-        context = self.embedding(points) + self.kinds(kinds)
+        """Codes [batch, tokens, latent_channels] of clouds as :meth:`forward` takes them."""
+        points = image[:, :3].transpose(1, 2)
+        context = self.embedding(points) + self.said(image)
         every = torch.ones(points.shape[0], points.shape[1], dtype=torch.bool, device=points.device)
         chosen = farthest_points(points, self.point_queries, every)
         queries = context.gather(1, chosen[:, :, None].expand(-1, -1, context.shape[2]))
@@ -139,7 +154,7 @@ class SetNetwork(nn.Module):
         """Signed distances [batch, classes, q] of all structures; negative inside.
 
         Args:
-            image: clouds [batch, 3 + classes, n], x, y, z in the frame and one-hot structure.
+            image: clouds [batch, 3 + classes, n], x, y, z in the frame and one-hot structure; with ``normals`` 3 more.
             points: where to ask [batch, 3, q]; the cloud's own points if left out.
             input_present: which structures are shown [batch, classes], bool; those with a point if left out.
             channels: see :meth:`answer_with_slopes`; with it one more row holds slopes.

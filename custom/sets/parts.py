@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .network import SetNetwork
+from .placed import PlacedNetwork
 from .sampling import farthest_points
 
 
@@ -34,11 +35,10 @@ class PartNetwork(SetNetwork):
         return self.point_queries + self.class_tokens
 
     def encode(self, image: Tensor, input_present: Tensor) -> Tensor:
-        cloud = image.transpose(1, 2)
-        points, kinds = cloud[:, :, :3], cloud[:, :, 3:]
+        points = image[:, :3].transpose(1, 2)
         batch, count = points.shape[0], points.shape[1]
-        context = self.embedding(points) + self.kinds(kinds)
-        own = (image[:, 3:] > 0.5) & input_present[:, :, None]
+        context = self.embedding(points) + self.said(image)
+        own = self.own_points(image) & input_present[:, :, None]
         spread = points[:, None].expand(-1, self.classes, -1, -1).reshape(batch * self.classes, count, 3)
         chosen = farthest_points(spread, self.point_queries, own.flatten(0, 1)).view(batch, -1)
         sampled = context.gather(1, chosen[:, :, None].expand(-1, -1, context.shape[2]))
@@ -69,15 +69,15 @@ class PartNetwork(SetNetwork):
         return distances
 
 
-VARIANTS = {"channels": SetNetwork, "parts": PartNetwork}
-"""One decoder query gives all distances, or each structure is decoded from its own tokens."""
+VARIANTS = {"channels": SetNetwork, "parts": PartNetwork, "placed": PlacedNetwork}
+"""One decoder query gives all distances; each structure is decoded from its own tokens; tokens keep their places."""
 
 
 def set_network(variant: str = "channels", **settings: int | bool) -> SetNetwork:
     """The network of a variant.
 
     Args:
-        variant: ``channels`` or ``parts``.
+        variant: ``channels``, ``parts`` or ``placed``.
         settings: see :class:`SetNetwork`.
 
     Raises:

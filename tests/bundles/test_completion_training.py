@@ -96,7 +96,7 @@ def test_a_checkpoint_rebuilds_its_network(first: Path) -> None:
     assert content["phase"] == "phase1" and content["settings"]["frame"] == {"scale_mm": 100.0, "centre_mm": []}
     network = network_of(content)
     assert not network.training
-    assert network(torch.rand(1, 13, 31)).shape == (1, 10, 31)
+    assert network(torch.rand(1, 16, 31)).shape == (1, 10, 31)
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ class CompletionInferer(Inferer):
         asked = torch.cat([points[group] for group in GROUPS], dim=2)
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.bf16):
             answer = network(inputs, asked, kwargs["input_present"], channels if channels.shape[1] else None)
-        count = inputs.shape[1] - 3
+        count = answer.shape[1] - bool(channels.shape[1])
         sizes = [points[group].shape[2] for group in GROUPS]
         found = dict(zip(GROUPS, answer[:, :count].split(sizes, dim=2), strict=True))
         return found | {"slopes": answer[:, count:, : channels.shape[1]].flatten(1).float()}

@@ -17,7 +17,7 @@ from ...sets.network import SetNetwork
 from ...surfaces.cloud import Cloud
 from .checkpoint import load_completion, network_of
 from .clouds import seen_of
-from .drawing import chosen
+from .drawing import chosen, image_at
 
 GIVEN, COMPLETED = 1, 2
 """In a source map: the voxel's structure was given, or it was completed. 0 is background."""
@@ -82,7 +82,7 @@ def load_completer(
 
 
 def image_of(cloud: Cloud, completer: Completer, where: str | Path = "label map") -> tuple[Tensor, Tensor]:
-    """What the network is shown of a cloud: the image [1, 3 + structures, n], and which structures [1, structures].
+    """What the network is shown of a cloud: the image [1, channels, n], and which structures [1, structures].
 
     Raises:
         InputError: naming ``where``; nothing is there, or the frame is not the one the network was trained in.
@@ -93,10 +93,9 @@ def image_of(cloud: Cloud, completer: Completer, where: str | Path = "label map"
     if cloud.scale_mm != completer.scale_mm:
         found, wanted = f"a frame of {cloud.scale_mm:g} mm", f"one of {completer.scale_mm:g} mm"
         raise InputError(where, found, wanted, "Make the cloud with the scale of the network, or train anew.")
-    every = cloud.in_frame()["surface"]
     generator = np.random.default_rng(completer.seed)
-    rows = chosen(generator, np.arange(len(every)), completer.surface_points)
-    image = torch.from_numpy(np.ascontiguousarray(every[rows].T))[None]
+    rows = chosen(generator, np.arange(len(cloud.surface_points_mm)), completer.surface_points)
+    image = torch.from_numpy(image_at(cloud.in_frame(), rows, completer.network.normals))[None]
     return image, torch.from_numpy(np.asarray(cloud.present))[None]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 from monai.transforms import Randomizable, Transform
 from scipy.spatial.transform import Rotation
 
@@ -50,9 +50,9 @@ class RandCompletiond(Randomizable, Transform):
     Two masks are kept apart: ``input_present``, what is shown, and ``label_valid``, what is judged. Points for the loss
     come from all that is labelled, shown or not. A draw depends on the seed, the epoch and the case alone.
 
-    Leaves ``image`` [3 + structures, n], the points ``volume_points``, ``near_points`` and ``surface_points`` [3, n],
-    their truths ``volume`` and ``near`` [structures, n] and ``surface_class`` [n], ``channels`` [k], both masks
-    [structures], and what else the item holds but the cloud.
+    Leaves ``image`` [3 + structures, n] (with normals 3 more channels), the points ``volume_points``, ``near_points``
+    and ``surface_points`` [3, n], their truths ``volume`` and ``near`` [structures, n] and ``surface_class`` [n],
+    ``channels`` [k], both masks [structures], and what else the item holds but the cloud.
 
     Args:
         hiding: what is not shown.
@@ -62,6 +62,9 @@ class RandCompletiond(Randomizable, Transform):
         motion: of the frame; none if left out.
         seed: of the run.
         fixed: the same draw in every epoch, for validation.
+        inside_share: of the volume points, drawn from those within labelled structures, as many of each. Most of a
+            frame is outside: without them nothing says that a large chamber is not hollow.
+        normals: show the encoder the normals of surface points too.
     """
 
     def __init__(
@@ -75,7 +78,10 @@ class RandCompletiond(Randomizable, Transform):
         motion: RandMotion | None = None,
         seed: int = 0,
         fixed: bool = False,
+        inside_share: float | int = 0.0,
+        normals: bool = False,
     ) -> None:
+        self.inside, self.normals = round(float(inside_share) * volume_points), normals
         self.hiding, self.surface_points = hiding, surface_points
         self.volume_points, self.near_points, self.surface_queries = volume_points, near_points, surface_queries
         self.slopes = round(float(eikonal_share) * volume_points)
@@ -92,10 +98,12 @@ class RandCompletiond(Randomizable, Transform):
         shown = self.hiding.draw(generator, valid)
         matrix, shift, size = self.motion.draw(generator)
         own = cloud["surface"][:, 3:].argmax(axis=1)
-        seen = cloud["surface"][chosen(generator, np.flatnonzero(shown[own]), self.surface_points)]
-        item["image"] = torch.from_numpy(np.concatenate([_moved(seen[:, :3], matrix, shift), seen[:, 3:].T]))
+        rows = chosen(generator, np.flatnonzero(shown[own]), self.surface_points)
+        item["image"] = torch.from_numpy(image_at(cloud, rows, self.normals, matrix, shift))
         for name, count in (("volume", self.volume_points), ("near", self.near_points)):
-            rows = chosen(generator, np.arange(len(cloud[f"{name}_points"])), count)
+            rows = self._inside(generator, cloud["volume_sdf"], valid) if name == "volume" else np.zeros(0, np.int64)
+            every = np.arange(len(cloud[f"{name}_points"]))
+            rows = generator.permutation(np.concatenate([rows, chosen(generator, every, count - len(rows))]))
             item[f"{name}_points"] = torch.from_numpy(_moved(cloud[f"{name}_points"][rows], matrix, shift))
             item[name] = torch.from_numpy((size * cloud[f"{name}_sdf"][rows].T).astype(np.float32))
         rows = self._on_surfaces(generator, own, valid)
@@ -106,6 +114,17 @@ class RandCompletiond(Randomizable, Transform):
         item["label_valid"], item["input_present"] = torch.from_numpy(valid), torch.from_numpy(shown)
         return item
 
+    def _inside(
+        self, generator: np.random.Generator, sdf: Float32[np.ndarray, "m c"], valid: np.ndarray
+    ) -> Int64[np.ndarray, " q"]:
+        """Rows of volume points within labelled structures, as many of each that has any."""
+        if not self.inside:
+            return np.zeros(0, np.int64)
+        deepest = np.where(sdf.min(axis=1) < 0, sdf.argmin(axis=1), -1)
+        labelled = np.flatnonzero(valid)
+        each = self.inside // len(labelled)
+        return np.concatenate([chosen(generator, np.flatnonzero(deepest == one), each) for one in labelled])
+
     def _on_surfaces(
         self, generator: np.random.Generator, own: Int64[np.ndarray, " n"], valid: np.ndarray
     ) -> Int64[np.ndarray, " q"]:
@@ -115,6 +134,30 @@ class RandCompletiond(Randomizable, Transform):
         rows = [chosen(generator, candidates, each) for candidates in labelled]
         rest = self.surface_queries - sum(map(len, rows))
         return np.concatenate([*rows, chosen(generator, np.flatnonzero(valid[own]), rest)])
+
+
+def image_at(
+    cloud: Mapping[str, Any],
+    rows: Int64[np.ndarray, " n"],
+    normals: bool,
+    matrix: np.ndarray | None = None,
+    shift: np.ndarray | None = None,
+) -> Float32[np.ndarray, "channels n"]:
+    """Some surface points as the network takes them: x, y, z, one-hot structure, and the normals if asked for.
+
+    Args:
+        cloud: arrays of :meth:`custom.surfaces.cloud.Cloud.in_frame`.
+        rows: of the surface points.
+        normals: whether to add their unit normals.
+        matrix: a rotation and scaling [3, 3] to move them by; not moved if left out.
+        shift: [3], likewise.
+    """
+    matrix, shift = np.eye(3) if matrix is None else matrix, np.zeros(3) if shift is None else shift
+    seen = cloud["surface"][rows]
+    parts = [_moved(seen[:, :3], matrix, shift), seen[:, 3:].T]
+    if normals:
+        parts.append(_moved(cloud["normals"][rows], matrix / np.cbrt(np.linalg.det(matrix)), np.zeros(3)))
+    return np.ascontiguousarray(np.concatenate(parts))
 
 
 def _moved(points: np.ndarray, matrix: np.ndarray, shift: np.ndarray) -> np.ndarray:

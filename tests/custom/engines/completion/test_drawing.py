@@ -28,6 +28,7 @@ def item(labelled: int = 10) -> dict[str, Any]:
     volume, near = generator.uniform(-0.9, 0.9, (211, 3)), surface[:197] + generator.normal(0, 0.02, (197, 3))
     cloud = {
         "surface": np.concatenate([surface, np.eye(10)[own]], axis=1).astype(np.float32),
+        "normals": ((surface - CENTRES[own]) / RADIUS).astype(np.float32),
         "volume_points": volume.astype(np.float32),
         "volume_sdf": sphere_distances(volume),
         "near_points": near.astype(np.float32),
@@ -116,3 +117,28 @@ def test_without_points_for_the_loss_none_are_drawn() -> None:
     found = RandCompletiond(Hiding(), 17)(item())
     assert found["image"].shape == (13, 17)
     assert [found[key].shape[-1] for key in ("volume", "near", "surface_class", "channels")] == [0, 0, 0, 0]
+
+
+def test_normals_turn_with_their_points_and_stay_of_length_1() -> None:
+    image = drawing(motion=RandMotion(20.0, 0.1, 0.1), normals=True)(item())["image"].numpy()
+    still = drawing(normals=True)(item())["image"].numpy()
+    assert image.shape == (16, 97)
+    assert np.linalg.norm(image[13:], axis=0) == pytest.approx(1, abs=1e-5)
+    assert np.abs(image[13:] - still[13:]).max() > 1e-3
+    own, before = image[3:13].argmax(axis=0), still[3:13].argmax(axis=0)
+    for one in np.unique(own):  # on a sphere two normals differ as their points do
+        points, normals = image[:3, own == one], image[13:, own == one]
+        apart, turned = np.ptp(points, axis=1), np.ptp(normals, axis=1)
+        assert apart / turned == pytest.approx(RADIUS * np.ones(3), rel=0.11)
+    assert (own == before).all()
+
+
+def test_a_share_of_the_volume_points_lies_within_structures_as_many_in_each() -> None:
+    plain, found = drawing(volume_points=100)(item()), drawing(volume_points=100, inside_share=0.5)(item(labelled=4))
+    assert (plain["volume"].min(dim=0)[0] < 0).sum() < 35
+    deepest = found["volume"].min(dim=0)
+    within = torch.bincount(deepest.indices[deepest.values < 0], minlength=10)
+    sdf = item()["cloud"]["volume_sdf"]
+    held = np.unique(np.where(sdf.min(axis=1) < 0, sdf.argmin(axis=1), -1))
+    there = [one for one in range(4) if one in held]
+    assert len(there) >= 2 and (within[there] >= 50 // 4).all()

@@ -49,18 +49,19 @@ class LoadQuestiond(Transform):
     """Read a question of :func:`custom.engines.sparse.evaluation.questions.find_questions`.
 
     Adds what :func:`custom.engines.sparse.seeing.conditions_of` says of the slice, ``seen``, the structure's whole mask
-    [s, s], ``occupancy`` [1, s, s, s], the truth, ``affine`` [4, 4], and ``seed``, which depends on the question alone.
+    [s, s], ``occupancy`` [1, s, s, s], the truth, ``affine`` [4, 4], and ``seed``, whatever else is asked.
 
     Args:
         voxels: along each axis of the network's cube.
         crop: whether the network was trained on crops.
+        seed: of the run.
 
     Raises:
         InputError: as :meth:`custom.slices.slice.Slice.read` and :class:`custom.engines.sparse.seeing.LoadShaped`.
     """
 
-    def __init__(self, voxels: int, crop: bool = False) -> None:
-        self.truth, self.crop = LoadShaped(voxels), crop
+    def __init__(self, voxels: int, crop: bool = False, seed: int = 0) -> None:
+        self.truth, self.crop, self.seed = LoadShaped(voxels), crop, seed
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = self.truth(data)
@@ -69,7 +70,7 @@ class LoadQuestiond(Transform):
         item["occupancy"] = torch.from_numpy(item["occupancy"])
         item["seen"] = torch.from_numpy(one.of_structure(item["structure"])[0].copy())
         item["affine"] = torch.from_numpy(np.array(one.affine))
-        item["seed"] = crc32(question_name(cast(Any, item)).encode())
+        item["seed"] = crc32(f"{self.seed} {question_name(cast(Any, item))}".encode())
         return item
 
 
@@ -98,20 +99,12 @@ class AnswerInferer(Inferer):
 
     Args:
         draws: shapes that are drawn from noise of their own for each answer; the answer is their mean probability.
-        steps, guidance, guided_until, rescale: of :meth:`custom.engines.sparse.model.ShapeModel.draw_shapes`; the same
-            with adapters and without.
+        steps, guidance: of :meth:`custom.engines.sparse.model.ShapeModel.draw_shapes`; the same with adapters and
+            without.
     """
 
-    def __init__(
-        self,
-        draws: int = 1,
-        steps: int = 25,
-        guidance: float | int = 2.0,
-        guided_until: float | int = 0.5,
-        rescale: float | int = 3.0,
-    ) -> None:
-        self.draws = draws
-        self.how = {"steps": steps, "guidance": guidance, "guided_until": guided_until, "rescale": rescale}
+    def __init__(self, draws: int = 1, steps: int = 25, guidance: float | int = 0.0) -> None:
+        self.draws, self.how = draws, {"steps": steps, "guidance": float(guidance)}
 
     @torch.no_grad()
     def __call__(

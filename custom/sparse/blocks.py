@@ -17,6 +17,9 @@ class ChannelNorm(nn.LayerNorm):
 class ResidualBlock(nn.Module):
     """Norm, SiLU, convolution, twice, added to what was there; the last convolution starts at 0."""
 
+    LAST = "conv2"
+    """Name of the convolution that starts at 0."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = ChannelNorm(channels), ChannelNorm(channels)

@@ -16,10 +16,24 @@ from ..errors import InputError
 from .blocks import ChannelNorm, Double, Halve, ResidualBlock
 
 _FIRST_LOG_VARIANCE = -6.0
+_FIRST_LOGIT = -3.0
+"""Most of a cube is empty."""
 
 
 def _residuals(channels: int, count: int) -> list[nn.Module]:
     return [ResidualBlock(channels) for _ in range(count)]
+
+
+def _begin(module: nn.Module) -> None:
+    """Weights that pass on as much as they take in (Glorot and Bengio, 2010), no bias; what starts at 0 stays there.
+
+    With smaller ones a shape's codes drown in the decoder's biases, and it learns to answer nothing for a long time.
+    """
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv3d) and not name.endswith(ResidualBlock.LAST):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 class StructureEncoder(nn.Module):
@@ -51,9 +65,10 @@ class StructureEncoder(nn.Module):
         self.blocks = nn.ModuleList(layers)
         self.middle_block = nn.Sequential(*_residuals(channels[-1], middle))
         last = nn.Conv3d(channels[-1], 2 * code_channels, 3, padding=1)
+        self.out_layer = nn.Sequential(ChannelNorm(channels[-1]), nn.SiLU(), last)
+        _begin(self)
         # Codes as noisy as unit noise teach the decoder nothing at first.
         nn.init.constant_(last.bias[code_channels:], _FIRST_LOG_VARIANCE)  # type: ignore[index]
-        self.out_layer = nn.Sequential(ChannelNorm(channels[-1]), nn.SiLU(), last)
 
     def forward(
         self, volume: Float[Tensor, "b 1 i j k"]
@@ -102,6 +117,8 @@ class StructureDecoder(nn.Module):
         self.blocks = nn.ModuleList(layers)
         last = nn.Conv3d(channels[-1], out_channels, 3, padding=1)
         self.out_layer = nn.Sequential(ChannelNorm(channels[-1]), nn.SiLU(), last)
+        _begin(self)
+        nn.init.constant_(last.bias, _FIRST_LOGIT)  # type: ignore[arg-type]
 
     def forward(self, codes: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b 1 i2 j2 k2"]:
         hidden = self.middle_block(self.input_layer(codes))

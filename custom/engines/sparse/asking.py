@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped
 from monai.engines import PrepareBatch
 from monai.inferers import Inferer
 from torch import Tensor, nn
@@ -61,7 +61,7 @@ class Codes:
         self.kept: dict[tuple[int, int], Tensor] = {}
 
     def of(
-        self, model: ShapeModel, occupancy: UInt8[Tensor, "b 1 s s s"], known: list[tuple[int, int]]
+        self, model: ShapeModel, occupancy: Shaped[Tensor, "b 1 s s s"], known: list[tuple[int, int]]
     ) -> Float[Tensor, "b n c"]:
         """Tokens of mean 0 and deviation 1."""
         rows = []

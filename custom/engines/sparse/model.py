@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ...adapters.lora import SHAPE_ATTENTION, adapter_state, add_lora, load_adapter_state, merged
@@ -153,7 +153,7 @@ class ShapeModel(nn.Module):
         """A line that says which of the parts the stage takes as they are were never trained; nothing if none."""
         return untrained_banner({name: self.part(name) for name in NEEDED[self.stage]})
 
-    def encoded(self, occupancy: Float[Tensor, "b 1 s s s"]) -> Float[Tensor, "b n c"]:
+    def encoded(self, occupancy: Shaped[Tensor, "b 1 s s s"]) -> Float[Tensor, "b n c"]:
         """Shapes as tokens of mean 0 and deviation 1; no gradient."""
         with torch.no_grad():
             mean, _ = self.encoder(occupancy.to(self.code_mean.dtype))

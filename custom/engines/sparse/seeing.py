@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Shaped
 from monai.transforms import Randomizable, Transform
 
 from ...errors import InputError
@@ -99,7 +99,7 @@ def turns() -> tuple[tuple[tuple[int, int, int], tuple[bool, bool, bool]], ...]:
     return tuple(found)  # type: ignore[arg-type]
 
 
-def turned_volume(volume: Float[np.ndarray, "c s s s"], turn: int) -> Float[np.ndarray, "c s s s"]:
+def turned_volume(volume: Shaped[np.ndarray, "c s s s"], turn: int) -> Shaped[np.ndarray, "c s s s"]:
     """A cube's volume after a rotation of :func:`turns`."""
     order, back = turns()[turn]
     out = np.transpose(volume, (0, *(1 + axis for axis in order)))

@@ -112,8 +112,9 @@ def test_adapters_move_from_the_base_and_merge_into_it(trained: Path) -> None:
     with torch.no_grad():
         tuned, untuned = model.flow(tokens, time, context), base.flow(tokens, time, context)
         assert torch.equal(untuned, plain.flow(tokens, time, context))
-        assert (tuned - untuned).abs().max() > 1e-5
-        assert torch.allclose(model.merge().flow(tokens, time, context), tuned, atol=1e-5)
+        change = (tuned - untuned).abs().max()
+        assert change > 0
+        assert (model.merge().flow(tokens, time, context) - tuned).abs().max() < 0.1 * change
 
 
 @pytest.mark.parametrize("stage", ["vae", "base", "lora"])
@@ -184,8 +185,11 @@ def test_a_run_is_not_taken_up_with_other_settings_another_base_or_none(
 ) -> None:
     assert "begun with late = 0.5" in refusal(cache, trained, late=0.4)
     assert "because resume is false" in refusal(cache, trained, resume=False)
-    other = {"codec_from": trained / "vae" / "epoch_0002.pt"}
-    assert "a base made against another codec" in refusal(cache, tmp_path, **other, base_from=trained / "base/best.pt")
+    content = load_shapes(trained / "vae" / "best.pt")
+    content["parts"]["encoder"]["input_layer.bias"] = content["parts"]["encoder"]["input_layer.bias"] + 1
+    save_atomically(content, tmp_path / "other.pt")
+    other = {"codec_from": tmp_path / "other.pt", "base_from": trained / "base" / "best.pt"}
+    assert "a base made against another codec" in refusal(cache, tmp_path, **other)
 
 
 def test_what_is_not_there_or_not_it_is_named(cache: Path, trained: Path, tmp_path: Path) -> None:

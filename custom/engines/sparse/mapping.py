@@ -100,7 +100,7 @@ class PrepareHeart(PrepareBatch):
         told = {name: batchdata[name][0] for name in TOLD if name in batchdata}
         conditions = {name: value.to(device=device, non_blocking=non_blocking) for name, value in told.items()}
         beside = {"conditions": conditions, "labels": batchdata["labels"][0], "affine": batchdata["affine"][0]}
-        return conditions["image"], None, (), beside
+        return batchdata["image"], None, (), beside
 
 
 class HeartInferer(Inferer):

@@ -95,7 +95,7 @@ def evaluated(run: Path, data: Path, split: str, settings: Mapping[str, Any]) ->
     folder = folder.with_name(f"{folder.name}_{digest(dict(settings))[:6]}") if settings else folder
     given = {"dataset_dir": str(data), "output_dir": str(run), "evaluation_dir": str(folder), "split": split}
     given |= {"cpu_threads": 1, "device": "cpu", **settings}
-    record = once(folder / "done.json", lambda: timed(["inference", "evaluate"], "evaluating", **given))
+    record = once(folder / "done.json", lambda: timed(["inference", "evaluate"], "evaluate", **given))
     return read_answers(folder / "metrics.json"), record["cpu_seconds"]
 
 

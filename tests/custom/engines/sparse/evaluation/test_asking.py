@@ -152,7 +152,9 @@ def evaluated(cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     save_atomically(content, checkpoint)
     given = {"dataset_dir": str(cache), "checkpoint": str(checkpoint), "output_dir": str(tmp_path / "run")}
     torch.set_num_threads(1)
-    run_bundle(bundle_configs("heart_sam3d_lora", ["inference", "evaluate"]), "evaluating", **given, structures=[LV], steps=3)
+    run_bundle(
+        bundle_configs("heart_sam3d_lora", ["inference", "evaluate"]), "evaluate", **given, structures=[LV], steps=3
+    )
     return tmp_path / "run" / "evaluation", caplog.text
 
 

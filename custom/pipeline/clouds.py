@@ -10,12 +10,13 @@ from typing import Any
 
 from ..anatomy import PUBLIC_CARDIAC_CT, table
 from ..cohort.label_maps import read_label_map
+from ..cohort.splits import split_cases
 from ..errors import InputError
 from ..surfaces.cloud import SCHEMA
 from ..surfaces.distance import mesh_queries
 from ..surfaces.frame import SCALE_MM
 from ..surfaces.gate import GATE
-from ..surfaces.listing import LISTING, split_cases, write_listing
+from ..surfaces.listing import LISTING, write_listing
 from ..surfaces.making import case_seed, make_cloud
 from ..surfaces.sampling import Counts
 from .checking import CheckedCase

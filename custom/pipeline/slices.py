@@ -12,12 +12,12 @@ from typing import Any
 
 from ..anatomy import TOTALSEGMENTATOR_HEART, table
 from ..cohort.scans import ScanCase, find_scans
+from ..cohort.splits import split_cases
 from ..engines.sparse.slice_case import FORMAT, write_case
 from ..errors import InputError
 from ..slices.cube import CENTRES, SIZE, SPACING_MM
 from ..slices.cutting import WINDOW_HU
 from ..slices.listing import LISTING, SPLITS, CachedCase, write_listing
-from ..surfaces.listing import split_cases
 from .crew import Crew
 from .lock import only_run_in
 from .patients import patients_of

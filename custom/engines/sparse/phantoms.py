@@ -10,9 +10,9 @@ import torch.distributed as dist
 from ...anatomy import TOTALSEGMENTATOR_HEART
 from ...cohort.make import make_scans
 from ...cohort.phantoms import FIELD_OF_VIEW_MM, LEAST_SIZE
+from ...cohort.splits import split_cases
 from ...slices.cutting import WINDOW_HU
 from ...slices.listing import LISTING, CachedCase, write_listing
-from ...surfaces.listing import split_cases
 from .slice_case import write_case
 
 LOGGER = logging.getLogger(__name__)

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from custom.cohort.splits import split_cases
 from custom.errors import InputError
 from custom.surfaces.gate import entry, passed, read_gate, require_passed, unchanged, write_gate
-from custom.surfaces.listing import find_clouds, read_listing, split_cases, write_listing
+from custom.surfaces.listing import find_clouds, read_listing, write_listing
 from custom.surfaces.quality import Quality
 
 GOOD, BAD = Quality((), {"LA": 0.02}, {"LA": 1.0}), Quality(("LA: sign: 7 of 11 wrong", "LV: zero: 2"), {}, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -30,7 +31,7 @@ def mean_of_labelled(
 
 
 class SetLoss(nn.Module):
-    """The weighted sum of four terms, each a mean over the structures that are labelled in the case.
+    """The weighted sum of five terms, each a mean over the structures that are labelled in the case.
 
     Whether a structure was shown to the encoder does not matter here: one that was left out of the input is judged
     like any other.
@@ -40,7 +41,11 @@ class SetLoss(nn.Module):
         near_weight: of the error at points near the surfaces.
         surface_weight: of the distance that a structure's own surface points have to it, which should be 0.
         eikonal_weight: of the squared difference of slopes from 1.
+        side_weight: of the cross entropy of the side of every surface that points lie on. As long as a network is
+            unsure, an absolute error is least where the answer is 0, and labels are made of signs: this one is least
+            where the side is right.
         truncation: see :func:`truncated_error`, in units of the frame.
+        softness: distance over which a side goes from unsure to sure, in units of the frame.
     """
 
     def __init__(
@@ -50,6 +55,8 @@ class SetLoss(nn.Module):
         surface_weight: float | int = 10.0,
         eikonal_weight: float | int = 0.001,
         truncation: float = 0.1,
+        side_weight: float | int = 0.0,
+        softness: float = 0.01,
     ) -> None:
         super().__init__()
         self.weights = {
@@ -57,8 +64,9 @@ class SetLoss(nn.Module):
             "near": near_weight,
             "surface": surface_weight,
             "eikonal": eikonal_weight,
+            "side": side_weight,
         }
-        self.truncation = truncation
+        self.truncation, self.softness = truncation, softness
         self.terms: dict[str, float] = {}
 
     def forward(self, answer: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
@@ -69,6 +77,8 @@ class SetLoss(nn.Module):
         terms = {name: self._error(answer[name], target[name], valid) for name in ("volume", "near")}
         terms["surface"] = self._surface(answer["surface"], target["surface_class"], valid)
         terms["eikonal"] = (answer["slopes"] - 1).square().mean() if answer["slopes"].numel() else valid.new_zeros(())
+        both = [torch.cat([of[name] for name in ("volume", "near")], dim=2) for of in (answer, target)]
+        terms["side"] = self._side(both[0], both[1], valid) if self.weights["side"] else valid.new_zeros(())
         loss = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
         self.terms = {f"loss_{name}": float(term.detach()) for name, term in terms.items()}
         if answer["slopes"].numel():
@@ -78,6 +88,12 @@ class SetLoss(nn.Module):
     def _error(self, found: Tensor, wanted: Tensor, valid: Tensor) -> Tensor:
         known = torch.where(valid[:, :, None] > 0, wanted, torch.zeros_like(wanted))
         return mean_of_labelled(truncated_error(found, known, self.truncation), valid)
+
+    def _side(self, found: Tensor, wanted: Tensor, valid: Tensor) -> Tensor:
+        known = torch.where(valid[:, :, None] > 0, wanted, torch.zeros_like(wanted))
+        sure = torch.sigmoid(-known / self.softness)
+        error = F.binary_cross_entropy_with_logits(-found / self.softness, sure, reduction="none")
+        return mean_of_labelled(error, valid)
 
     def _surface(self, found: Tensor, own: Tensor, valid: Tensor) -> Tensor:
         """A structure without a surface point here is left out."""

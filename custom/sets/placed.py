@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .layers import FeedForward
-from .near import NearAttention
+from .near import NearAttention, NearPlanes, Neighbours, neighbours_of
 from .network import SetNetwork
 from .sampling import farthest_points
 
@@ -33,19 +33,18 @@ class PlacedCross(nn.Module):
     Args:
         width: of tokens.
         heads: of the attention.
-        neighbours: see :class:`custom.sets.near.NearAttention`.
-        asks: likewise; what is heard is then added to what the points were.
+        asks: see :class:`custom.sets.near.NearAttention`; what is heard is then added to what the points were.
         feedforward: whether it is thought over.
     """
 
-    def __init__(self, width: int, heads: int, neighbours: int, asks: bool, feedforward: bool) -> None:
+    def __init__(self, width: int, heads: int, asks: bool, feedforward: bool) -> None:
         super().__init__()
-        self.attention = NearAttention(width, heads, neighbours, asks)
+        self.attention = NearAttention(width, heads, asks)
         layers = [nn.LayerNorm(width), FeedForward(width)] if feedforward else []
         self.forward_layer, self.feedforward = nn.Sequential(*layers), feedforward
 
-    def forward(self, points: Tensor, members: Tensor, places: Tensor, contents: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
-        heard = self.attention(points, members, places, contents)
+    def forward(self, members: Tensor, near: Neighbours, contents: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
+        heard = self.attention(members, near, contents)
         if contents is not None:
             heard = contents + heard
         if self.feedforward:
@@ -74,8 +73,10 @@ class PlacedNetwork(SetNetwork):
         **settings: int,
     ) -> None:
         super().__init__(classes, width, heads, point_queries=point_queries, class_tokens=class_tokens, **settings)  # type: ignore[arg-type]
-        self.encoder = PlacedCross(width, heads, SEEN, True, True)  # type: ignore[assignment]
-        self.decoder = PlacedCross(width, heads, HEARD, False, decoder_feedforward)  # type: ignore[assignment]
+        self.encoder = PlacedCross(width, heads, True, True)  # type: ignore[assignment]
+        self.decoder = PlacedCross(width, heads, False, decoder_feedforward)  # type: ignore[assignment]
+        self.planes = NearPlanes(width, classes, UNIT)
+        self.seen, self.heard = SEEN, HEARD
         self.unit, self.elsewhere = UNIT, ELSEWHERE
         self.settled = nn.LayerNorm(width)
         self.spots = nn.Parameter(0.25 * torch.randn(classes, class_tokens, 3))
@@ -97,7 +98,7 @@ class PlacedNetwork(SetNetwork):
         chosen = self.sampled(image)[:, :, None]
         places = points.gather(1, chosen.expand(-1, -1, 3))
         own = context.gather(1, chosen.expand(-1, -1, context.shape[2])) + self.embedding(places)
-        codes = self.bottleneck.squeeze(self.encoder(places, context, points, own))
+        codes = self.bottleneck.squeeze(self.encoder(context, neighbours_of(places, points, self.seen), own))
         return torch.cat([places, codes.to(places)], dim=2)
 
     def think(self, codes: Tensor, input_present: Tensor) -> Tensor:
@@ -118,6 +119,7 @@ class PlacedNetwork(SetNetwork):
         return torch.cat([torch.cat([places, moved], dim=1), self.settled(tokens).to(places)], dim=2)
 
     def answer(self, tokens: Tensor, points: Tensor) -> Tensor:
-        heard = self.decoder(points.transpose(1, 2), tokens[:, :, 3:], tokens[:, :, :3])
-        distances: Tensor = self.unit * self.head(self.norm(heard)).transpose(1, 2).float()
+        members, near = tokens[:, :, 3:], neighbours_of(points.transpose(1, 2), tokens[:, :, :3], self.heard)
+        bent = self.unit * self.head(self.norm(self.decoder(members, near)))
+        distances: Tensor = (self.planes(members, near) + bent).transpose(1, 2).float()
         return distances

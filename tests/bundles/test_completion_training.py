@@ -74,10 +74,10 @@ def scalars(output_dir: Path, phase: str = "phase1") -> EventAccumulator:
 def test_every_term_of_the_loss_and_every_dice_has_its_name_in_tensorboard(first: Path) -> None:
     found = scalars(first)
     names = set(found.Tags()["scalars"])
-    terms = {f"loss_{term}" for term in ("volume", "near", "surface", "eikonal")}
+    terms = {f"loss_{term}" for term in ("volume", "near", "surface", "eikonal", "side")}
     assert names >= terms | {"train_loss", "mean_slope", "learning_rate", "val_dice", "val_dice_present"}
     assert "val_dice_completed" not in names
-    weights = {"loss_volume": 1, "loss_near": 10, "loss_surface": 10, "loss_eikonal": 0.001}
+    weights = {"loss_volume": 1, "loss_near": 10, "loss_surface": 10, "loss_eikonal": 0.001, "loss_side": 10}
     last = {name: found.Scalars(name)[-1].value for name in terms | {"train_loss"}}
     assert last["train_loss"] == pytest.approx(sum(weights[name] * last[name] for name in terms), rel=1e-4)
     assert [event.step for event in found.Scalars("val_dice")] == [2, 4]

@@ -32,7 +32,7 @@ def test_the_truth_costs_nothing() -> None:
     loss = SetLoss()
     assert float(loss(*case())) == 0
     assert loss.terms == {
-        "loss_volume": 0, "loss_near": 0, "loss_surface": 0, "loss_eikonal": 0, "mean_slope": 1,
+        "loss_volume": 0, "loss_near": 0, "loss_surface": 0, "loss_eikonal": 0, "loss_side": 0, "mean_slope": 1,
     }  # fmt: skip
 
 
@@ -123,3 +123,27 @@ def test_a_constant_answer_labels_nothing() -> None:
 def test_a_point_belongs_to_the_structure_it_lies_deepest_in() -> None:
     distances = torch.tensor([[0.1, -0.1, -0.1, 0.2], [0.2, -0.2, 0.1, -1e-6]])
     assert labels_of(distances).tolist() == [0, 2, 1, 2]
+
+
+def test_the_side_term_is_least_at_the_truth_and_asks_for_more_than_no_answer() -> None:
+    answer, target = case()
+    loss = SetLoss(volume_weight=0, near_weight=0, surface_weight=0, eikonal_weight=0, side_weight=1.0, softness=0.01)
+    at_truth = float(loss(answer, target))
+    assert 0 < at_truth < 0.4
+    silent = {name: torch.zeros_like(value) for name, value in answer.items()}
+    assert float(loss(silent, target)) == pytest.approx(math.log(2), rel=1e-6)  # unsure of every side
+    for factor in (0.5, 2.0):
+        other = answer | {name: factor * answer[name] for name in ("volume", "near")}
+        assert float(loss(other, target)) > at_truth
+    wrong = answer | {name: -answer[name] for name in ("volume", "near")}
+    assert float(loss(wrong, target)) > math.log(2)
+
+
+def test_the_side_of_what_nobody_labelled_is_not_judged() -> None:
+    answer, target = case()
+    loss = SetLoss(side_weight=1.0)
+    target["label_valid"][:, 1:] = 0
+    before = float(loss(answer, target))
+    answer["near"][:, 1:] *= -1
+    target["volume"][:, 1:] = float("nan")
+    assert float(loss(answer, target)) == pytest.approx(before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from custom.sets.near import NearAttention
+from custom.sets.near import NearAttention, NearPlanes, neighbours_of
 from custom.sets.placed import ELSEWHERE, PlacedNetwork
 
 SMALL = {"width": 24, "heads": 3, "depth": 2, "point_queries": 3, "class_tokens": 2, "latent_channels": 7}
@@ -23,21 +23,25 @@ def cloud(count: int) -> Tensor:
 
 
 def test_members_beyond_the_neighbours_are_not_heard() -> None:
-    attention = NearAttention(12, 2, 3, asks=False)
+    attention = NearAttention(12, 2, asks=False)
     places = torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [0, 0.2, 0], [0, 0, 0.3], [0.5, 0, 0]])[None]
     members, point = torch.randn(1, 5, 12), torch.zeros(1, 1, 3)
-    before = attention(point, members, places)
+    near = neighbours_of(point, places, 3)
+    assert near.index.tolist() == [[[0, 1, 2]]]
+    before = attention(members, near)
     members[:, 3:] += 1
-    assert torch.equal(before, attention(point, members, places))
+    assert torch.equal(before, attention(members, near))
     members[:, 1] += 1
-    assert not torch.allclose(before, attention(point, members, places), atol=1e-4)
+    assert not torch.allclose(before, attention(members, near), atol=1e-4)
 
 
 def test_nothing_jumps_where_the_neighbours_change() -> None:
-    attention = NearAttention(12, 2, 3, asks=False).double()
-    places, members = torch.rand(1, 7, 3).double(), torch.randn(1, 7, 12).double()
+    attention, planes = NearAttention(12, 2, asks=False).double(), NearPlanes(12, 5, 1.0).double()
+    torch.nn.init.normal_(planes.slopes.weight)
+    places, members = torch.rand(1, 31, 3).double(), torch.randn(1, 31, 12).double()
     along = torch.linspace(0, 1, 4001).double()[None, :, None].expand(-1, -1, 3)
-    answers = attention(along, members, places)[0]
+    near = neighbours_of(along, places, 3)
+    answers = torch.cat([attention(members, near), planes(members, near)], dim=2)[0]
     steps = (answers[1:] - answers[:-1]).norm(dim=1)
     away = torch.cdist(along, places)[0].topk(3, largest=False)[1].sort(dim=1)[0]
     changes = (away[1:] != away[:-1]).any(dim=1)
@@ -45,22 +49,17 @@ def test_nothing_jumps_where_the_neighbours_change() -> None:
     assert steps[changes].max() < 0.02 * (answers.max() - answers.min())
 
 
-def test_a_plane_is_said_by_one_member() -> None:
-    """Content times direction, and nothing else, already makes a signed distance."""
-    attention = NearAttention(4, 1, 1, asks=False)
-    for layer in (attention.said, attention.slopes, attention.inner, attention.to_answer):
-        torch.nn.init.eye_(layer.weight)
-        torch.nn.init.zeros_(layer.bias)
-    torch.nn.init.zeros_(attention.inner.weight)
-    torch.nn.init.zeros_(attention.said.weight)
-    torch.nn.init.zeros_(attention.along.weight)
-    torch.nn.init.zeros_(attention.across.weight)
+def test_a_plane_through_a_member_is_a_signed_distance() -> None:
+    planes = NearPlanes(4, 2, 0.05)
     with torch.no_grad():
-        attention.across.weight[:3, :3] = torch.eye(3) / attention.scale
-    place, normal = torch.tensor([[[0.1, -0.2, 0.3]]]), torch.tensor([[[0.0, 0.6, 0.8, 0.0]]])
+        planes.values.weight[1, 3] = 1
+        planes.slopes.weight.view(3, 2, 4)[:, 1, :3] = torch.eye(3)  # of channel 1, the member's first three numbers
+    place, member = torch.tensor([[[0.1, -0.2, 0.3]]]), torch.tensor([[[0.0, 0.6, 0.8, 2.0]]])
     points = torch.rand(1, 17, 3)
-    said = attention(points, normal, place).sum(dim=2)
-    assert torch.allclose(said, ((points - place) * normal[..., :3]).sum(dim=2), atol=1e-5)
+    said = planes(member, neighbours_of(points, place, 8))
+    height = ((points - place) * member[..., :3]).sum(dim=2)
+    assert said[..., 0].eq(0).all()
+    assert torch.allclose(said[..., 1], height + 0.05 * 2.0, atol=1e-6)
 
 
 def test_a_structure_that_is_not_shown_has_only_its_learned_tokens() -> None:

@@ -30,8 +30,8 @@ def _peft() -> ModuleType:
 def add_lora(
     model: nn.Module,
     rank: int = 8,
-    alpha: float = 16,
-    dropout: float = 0.0,
+    alpha: float | int = 16,
+    dropout: float | int = 0.0,
     targets: str = SHAPE_ATTENTION,
 ) -> nn.Module:
     """The model with adapters, called as before; its answer is unchanged until they are trained.

@@ -24,6 +24,13 @@ SCHEMA = ROOT / "tests" / "data" / "meta_schema_20240725.json"
 SCHEMA_MD5 = "76e1add273836515d0bbb3bc71962474"
 
 
+EXTRAS = {
+    "heart_completion": ["warp-lang>=1.19.0"],
+    "heart_sam3d_lora": ["accelerate>=1.15.0", "peft>=0.21.2", "transformers>=5.23.0"],
+}
+"""What a bundle requires beside what the package does."""
+
+
 def guarded(tree: ast.AST) -> set[ast.AST]:
     """Imports that the code can do without: it catches that they fail."""
     tries = [node for node in ast.walk(tree) if isinstance(node, ast.Try)]
@@ -66,8 +73,7 @@ def test_vendored_the_configs_and_the_package_are_byte_for_byte_what_was_tested(
     assert len(modules) > 90
     assert modules | {"custom/report/page.html"} <= set(files)
     lines = files["requirements.txt"].decode().splitlines()
-    extra = ["warp-lang>=1.19.0"] if name == "heart_completion" else []
-    assert lines == sorted([*published_dependencies(), *extra])
+    assert lines == sorted([*published_dependencies(), *EXTRAS.get(name, [])])
 
 
 @each_bundle

@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from custom.engines.checkpoint import save_atomically
-from custom.engines.sparse.checkpoint import load_model, load_shapes
+from custom.engines.sparse.checkpoint import load_model, load_shapes, save_whole
 from custom.errors import InputError
 from tests.bundles.sketching import SMALL, infer, make_cache, train, workflow
 
@@ -115,6 +115,14 @@ def test_adapters_move_from_the_base_and_merge_into_it(trained: Path) -> None:
         change = (tuned - untuned).abs().max()
         assert change > 0
         assert (model.merge().flow(tokens, time, context) - tuned).abs().max() < 0.1 * change
+
+
+def test_all_parts_in_one_file_draw_what_the_three_draw(trained: Path, tmp_path: Path) -> None:
+    save_whole(load_model(trained / "lora" / "best.pt"), trained / "lora" / "best.pt", tmp_path / "whole.pt")
+    told = {"image": torch.rand(2, 1, 8, 8), "mask": torch.ones(2, 1, 8, 8), "pointmap": torch.rand(2, 3, 8, 8)}
+    one, three = (load_model(path) for path in (tmp_path / "whole.pt", trained / "lora" / "best.pt"))
+    assert not one.adapted and three.adapted
+    assert torch.allclose(one.draw_shapes(told, steps=4), three.draw_shapes(told, steps=4), atol=1e-4)
 
 
 @pytest.mark.parametrize("stage", ["vae", "base", "lora"])

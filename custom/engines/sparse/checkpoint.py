@@ -21,7 +21,7 @@ from ...errors import InputError
 from ...sparse.hub_names import renamed_conditioner
 from ...sparse.loading import load_published
 from ...sparse.origins import log_banner, origin, record_origin
-from ..checkpoint import read_content
+from ..checkpoint import read_content, save_atomically
 from .model import CODEC, NEEDED, PRIOR, STAGES, ShapeModel, digest_of
 
 LOGGER = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def packed(
         "code_deviation": model.code_deviation.cpu(),
         "untrained": banner or "",
     }
-    return content | ({"adapter": model.adapters()} if model.stage == "lora" else {})
+    return content | ({"adapter": model.adapters()} if model.adapted else {})
 
 
 def _is_nowhere(model: ShapeModel, name: str) -> bool:
@@ -127,6 +127,26 @@ def take_published(model: ShapeModel, folder: str | Path) -> None:
         load_published(model.part(name), name, Path(folder), rename)
 
 
+def save_whole(model: ShapeModel, checkpoint: str | Path, path: str | Path) -> None:
+    """Write one checkpoint of all parts, the adapters merged into the flow: it needs no other file, and is larger.
+
+    Args:
+        model: of :func:`load_model`; its adapters are merged.
+        checkpoint: what it was made of: its settings are kept.
+        path: of the new one, of stage ``base``: nothing in it is to be tuned.
+
+    Raises:
+        InputError: as :func:`load_shapes`, or the place cannot be written.
+    """
+    content = load_shapes(checkpoint)
+    banner = model.banner()
+    whole = packed(model.merge() if model.adapted else model, content["label_table"], content["settings"], {}, banner)
+    whole["parts"] = {name: plain_state(model.part(name)) for name in (*CODEC, *PRIOR)}
+    whole.pop("adapter", None)
+    save_atomically(whole | {"stage": "base"}, Path(path))
+    LOGGER.info("wrote all parts of %s to %s", checkpoint, path)
+
+
 def relative_to(path: Path, folder: Path) -> str:
     """Where a checkpoint lies, seen from a run's folder: both can then be moved together."""
     return os.path.relpath(path.absolute(), folder.absolute())
@@ -151,8 +171,7 @@ def load_model(
         device: where it goes.
 
     Raises:
-        InputError: as :func:`load_shapes`; what it was made against is not there, or is another; no adapters in a
-            checkpoint of another stage are asked for: that is no error.
+        InputError: as :func:`load_shapes`; what it was made against is not there, or is another.
     """
     path = Path(checkpoint)
     content = load_shapes(path)

@@ -122,7 +122,7 @@ class ShapeModel(nn.Module):
                 self.part(name).requires_grad_(name in free)
 
     def adapt(
-        self, rank: int = 8, alpha: float = 16, dropout: float = 0.0, targets: str = SHAPE_ATTENTION
+        self, rank: int = 8, alpha: float | int = 16, dropout: float | int = 0.0, targets: str = SHAPE_ATTENTION
     ) -> ShapeModel:
         """Put adapters into the flow; nothing changes until they are trained."""
         noted = origin(self.part("flow"))
@@ -190,10 +190,10 @@ class ShapeModel(nn.Module):
             self.flow,
             inputs,
             self.told(conditions),
-            self.untold_share if self.training else 0.0,
-            self.time_mean,
-            self.time_deviation,
-            self.shape_weight,
+            float(self.untold_share) if self.training else 0.0,
+            float(self.time_mean),
+            float(self.time_deviation),
+            float(self.shape_weight),
         )
         return {"flow": found.loss, "estimate": found.estimate, "time": found.time}
 
@@ -202,9 +202,9 @@ class ShapeModel(nn.Module):
         self,
         conditions: Mapping[str, Tensor],
         steps: int = 25,
-        guidance: float = 2.0,
-        guided_until: float = 0.5,
-        rescale: float = 3.0,
+        guidance: float | int = 2.0,
+        guided_until: float | int = 0.5,
+        rescale: float | int = 3.0,
         seeds: Sequence[int] | None = None,
     ) -> Float[Tensor, "b 1 s s s"]:
         """Probabilities of occupancy on the cube, drawn by the flow and decoded; above a half is inside.
@@ -223,7 +223,7 @@ class ShapeModel(nn.Module):
             generator = torch.Generator().manual_seed(int(seed))
             rows.append(torch.randn(self.grid**3, channels, generator=generator))
         noise = torch.stack(rows).to(context)
-        tokens = draw(self.flow, noise, context, steps, guidance, guided_until, rescale)
+        tokens = draw(self.flow, noise, context, steps, float(guidance), float(guided_until), float(rescale))
         return self.decoded(tokens).sigmoid()
 
 

@@ -108,9 +108,12 @@ class Study:
         self, bundle: Mapping[str, Any], sides: Sequence[int], rates: Sequence[float], trial_s: float
     ) -> list[UNetRun]:
         """For each side a run of the whole time, its learning rate the best of some short runs on the hearts for
-        choosing."""
+        choosing; a single one is not tried."""
         runs = []
         for side in sides:
+            if len(rates) == 1:
+                runs.append(UNetRun(side, rates[0], self.budget_s, bundle))
+                continue
             trials = [UNetRun(side, rate, trial_s, bundle) for rate in rates]
             on_dev = {trial.learning_rate: completed_dice(self._unet_rows(trial, DEV)) for trial in trials}
             named = {f"side {side}, learning rate {rate:g}": value for rate, value in on_dev.items()}
@@ -121,9 +124,11 @@ class Study:
 
     def _unet(self, cohort: str, runs: Sequence[UNetRun]) -> dict[str, Rows]:
         """The side that is best on the hearts for choosing."""
-        on_dev = {run.side: completed_dice(self._unet_rows(run, DEV)) for run in runs}
-        self.chosen[f"U-Net, {self.budget_s:g} CPU s"] = {f"side {side}": value for side, value in on_dev.items()}
-        best = max(runs, key=lambda run: on_dev[run.side])
+        best = runs[0]
+        if len(runs) > 1:
+            on_dev = {run.side: completed_dice(self._unet_rows(run, DEV)) for run in runs}
+            self.chosen[f"U-Net, {self.budget_s:g} CPU s"] = {f"side {side}": value for side, value in on_dev.items()}
+            best = max(runs, key=lambda run: on_dev[run.side])
         return {f"U-Net ({best.side}^3)": self._unet_rows(best, cohort)}
 
     def _unet_rows(self, run: UNetRun, cohort: str) -> Rows:

@@ -115,9 +115,10 @@ class Completing:
         """Complete partial label maps to whole hearts: OUTPUT/completed/NAME.nii.gz, on the same grid and affine.
 
         What a label map holds is kept voxel by voxel; what it lacks is drawn by a trained network of heart_completion.
-        OUTPUT/source/NAME.nii.gz says which is which: 1 given, 2 completed. Beside them are metrics.csv and
-        report/index.html (given, completed and true hearts, opens offline). A completed structure is a plausible one,
-        not the patient's own.
+        OUTPUT/source/NAME.nii.gz says which is which: 1 given, 2 completed. OUTPUT/confidence/NAME.nii.gz says how deep
+        a completed voxel lies within the borders that were drawn, 0 to 1: it is no probability, and does not tell
+        whether a structure as a whole lies where it should. Beside them are metrics.csv and report/index.html (given,
+        completed and true hearts, opens offline). A completed structure is a plausible one, not the patient's own.
 
         A label map that is faulty or holds no structure at all is named and left out, the others are completed, and the
         exit code is 1; so it is where the network draws nothing at all. Stopped at any moment, by Ctrl-C too, the same
@@ -131,7 +132,7 @@ class Completing:
             structures: names or numbers with commas between them, such as Aorta,PA,PV: of what a label map lacks only
                 these are completed. All of it if left out.
             reference: folder of true label maps of the same names, to score against: Dice, HD95, surface Dice, of given
-                and of completed structures apart.
+                and of completed structures apart, and how often completed voxels are right by confidence.
             label_table: which number is which structure: public_cardiac_ct or totalsegmentator_heart.
             device: cpu or cuda; the GPU if left out and there is one.
             workers: processes; as many as there are cores if left out, and one for completing on a GPU.

@@ -17,9 +17,9 @@ from ..errors import InputError
 from ..scoring.completions import CompletionRow, format_completions, write_completions
 from .checking import CheckedCase
 from .completion_page import close
-from .completion_request import CompletionRequest, Trained, check
+from .completion_request import FOLDERS, CompletionRequest, Trained, check
 from .completion_rows import measure_all
-from .completion_words import facts_of, format_plan, places, undrawn, undrawn_cases
+from .completion_words import facts_of, format_plan, idle, places, undrawn, undrawn_cases
 from .crew import Crew
 from .finals import map_of
 from .intake import refuse_own_outputs, take_in
@@ -29,9 +29,6 @@ from .records import digest, read_record, write_record
 from .task import Task, full_disk, is_full_disk, stop_if_full
 
 LOGGER = logging.getLogger(__name__)
-
-FOLDERS = ("completed", "source")
-"""Of label maps that a completion writes."""
 
 DONE = "done.json"
 """What each completed map was made of: those that are up to date are not made again."""
@@ -90,7 +87,7 @@ def _complete(request: CompletionRequest, trained: Trained, say: Callable[[str],
         signs = signatures(request, cases)
         due = [case for case in cases if not up_to_date(output, case.name, signs[case.name])]
         say(format_plan(request, trained, cases, due, len(intake.faults) + len(empty)))
-        drop_outdated(output, [case.name for case in cases])
+        drop_outdated(output, [case.name for case in cases], [case.name for case in due])
         failed = complete_all(request, due, signs)
         faults = [*intake.faults, *empty, *failed.values()]
         completed = [case for case in cases if case.name not in failed]
@@ -101,7 +98,7 @@ def _complete(request: CompletionRequest, trained: Trained, say: Callable[[str],
         nothing = undrawn_cases(completed, rows)
         told = close(completed, rows, request, references, facts_of(request, trained), crew)
     seconds = time.monotonic() - begun
-    text = f"{format_completions(rows, request.table)}\n{undrawn(rows)}{places(request)}\n"
+    text = f"{format_completions(rows, request.table)}\n{undrawn(rows)}{idle(request, completed)}{places(request)}\n"
     text += f"{len(completed)} cases in {in_words(seconds)}"
     return Outcome(text, tuple(rows), (*faults, *nothing, *unreferenced, *unmeasured, *told), seconds)
 
@@ -157,10 +154,11 @@ def up_to_date(output: Path, case: str, sign: str) -> bool:
     return there and read_record(output / DONE).get(case) == sign
 
 
-def drop_outdated(output: Path, cases: Sequence[str]) -> None:
-    """Delete what an earlier run wrote for cases that are not among those of this one: it would pass for theirs."""
+def drop_outdated(output: Path, cases: Sequence[str], due: Sequence[str]) -> None:
+    """Delete what an earlier run wrote for cases that are not among those of this one, and for those that are due: it
+    would pass for theirs, if this run is stopped between two files of one case."""
     record = read_record(output / DONE)
-    for case in set(record) - set(cases):
+    for case in set(record) - (set(cases) - set(due)):
         for folder in FOLDERS:
             map_of(output, folder, case).unlink(missing_ok=True)
         del record[case]
@@ -195,8 +193,7 @@ def complete_all(request: CompletionRequest, due: Sequence[CheckedCase], signs: 
 def _arguments(request: CompletionRequest, case: CheckedCase) -> dict[str, object]:
     return {
         "label": case.path,
-        "completed": request.output / FOLDERS[0],
-        "source": request.output / FOLDERS[1],
+        "folders": [str((request.output / folder).absolute()) for folder in FOLDERS],
         "settings": {
             "checkpoint": str(request.checkpoint.absolute()),
             "keep_given": not request.smooth_given,
@@ -207,8 +204,9 @@ def _arguments(request: CompletionRequest, case: CheckedCase) -> dict[str, objec
     }
 
 
-def complete_one(label: str, completed: Path, source: Path, settings: Mapping[str, object]) -> None:
-    """Complete one label map by the bundle, in this process. Raises ``InputError`` as the bundle does."""
+def complete_one(label: str, folders: Sequence[str], settings: Mapping[str, object]) -> None:
+    """Complete one label map by the bundle, in this process, into a folder for each of :data:`FOLDERS`. Raises
+    ``InputError`` as the bundle does."""
     configs = bundle_configs("heart_completion", ["inference"])
-    places = {"dataset_dir": label, "maps_dir": str(completed.absolute()), "source_dir": str(source.absolute())}
-    run_bundle(configs, "infer", **places, **settings)
+    places = dict(zip(("maps_dir", "source_dir", "confidence_dir"), folders, strict=True))
+    run_bundle(configs, "infer", dataset_dir=label, save_confidence=True, **places, **settings)

@@ -17,6 +17,9 @@ from ..scoring.completions import COMPLETED, GIVEN
 from .checking import CheckedCase
 from .request import check_count, check_device
 
+FOLDERS = ("completed", "source", "confidence")
+"""Of maps that a completion writes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionRequest:
@@ -99,7 +102,7 @@ def check(request: CompletionRequest) -> Trained:
     if request.reference is not None and not request.reference.is_dir():
         found, wanted = "no such folder", "a folder of true label maps"
         raise InputError(request.reference, found, wanted, "Check --reference.")
-    folders = [(request.output / folder).resolve() for folder in ("completed", "source")]
+    folders = [(request.output / folder).resolve() for folder in FOLDERS]
     if request.reference is not None and request.reference.resolve() in folders:
         found, wanted = "the folder that is to be scored", "true label maps"
         raise InputError(request.reference, found, wanted, "Choose another --reference.")

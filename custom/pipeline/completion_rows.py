@@ -7,6 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
+
 from .. import __version__
 from ..anatomy import StructureTable
 from ..cohort.label_maps import read_label_map
@@ -23,6 +26,7 @@ from .task import Answer, Task, stop_if_full
 def measure_case(
     case: str,
     completed: Path,
+    confidence: Path,
     sources: dict[str, str],
     reference: Path | None,
     label_table: StructureTable,
@@ -35,6 +39,7 @@ def measure_case(
     Args:
         case: its name.
         completed, reference: its label maps; ``None``: there is no reference.
+        confidence: its confidence map.
         sources: ``given`` or ``completed`` of each structure.
         label_table: of both.
         tolerance_mm: of the surface Dice.
@@ -49,7 +54,9 @@ def measure_case(
         true = read_label_map(reference, label_table)
         check_grid(true.path, true.labels.shape, true.affine, found)
         truth = true.labels
-    rows = completion_rows(case, found.labels, sources, found.spacing_mm, label_table, truth, tolerance_mm)
+    image: Any = nib.load(confidence)
+    sure = np.asarray(image.dataobj, np.float32)
+    rows = completion_rows(case, found.labels, sources, found.spacing_mm, label_table, truth, tolerance_mm, sure)
     plain = [asdict(row) for row in rows]
     write_record(record, {"key": key, "rows": plain})
     return plain
@@ -87,13 +94,15 @@ def _measured(
     for case in cases:
         completed, reference = map_of(request.output, "completed", case.name), references.get(case.name)
         record, sources = request.output / "measures" / f"{case.name}.json", request.sources(case)
-        files = [_stamp(path) for path in (completed, reference) if path is not None]
+        confidence = map_of(request.output, "confidence", case.name)
+        files = [_stamp(path) for path in (completed, confidence, reference) if path is not None]
         key = digest(__version__, files, sources, request.label_table, request.tolerance_mm)
         known = read_record(record)
         if known.get("key") == key:
             rows[case.name] = [CompletionRow(**row) for row in known["rows"]]
             continue
         arguments: dict[str, Any] = {"case": case.name, "completed": completed, "sources": sources}
+        arguments |= {"confidence": confidence}
         arguments |= {"reference": reference, "label_table": request.table, "tolerance_mm": request.tolerance_mm}
         tasks.append(Task(case.name, measure_case, {**arguments, "record": record, "key": key}, float(case.voxels)))
     failed = {}

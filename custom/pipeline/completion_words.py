@@ -36,6 +36,15 @@ def undrawn(rows: Sequence[CompletionRow]) -> str:
     )
 
 
+def idle(request: CompletionRequest, cases: Sequence[CheckedCase]) -> str:
+    """A line if no case lacks anything that was asked for: it may be a mistake, and it is no completion."""
+    if any(request.missing(case) for case in cases):
+        return ""
+    became = "were drawn anew" if request.smooth_given else "are copied as they are; --smooth_given draws them anew"
+    wanted = "a structure" if len(request.wanted) == len(request.table) else ", ".join(request.wanted)
+    return f"NOTHING TO COMPLETE: no case lacks {wanted}; the label maps {became}\n"
+
+
 def format_plan(
     request: CompletionRequest,
     trained: Trained,
@@ -73,6 +82,7 @@ def places(request: CompletionRequest) -> str:
     lines = {
         "completed": f"{output / 'completed'}: whole hearts on the grids they came on",
         "source": f"{output / 'source'}: 1 where the structure was given, 2 where it was completed",
+        "confidence": f"{output / 'confidence'}: how deep a completed voxel lies, 0 to 1; no probability",
         "measures": output / "metrics.csv",
         "report": output / "report" / "index.html",
     }

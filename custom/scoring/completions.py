@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from ..anatomy import StructureTable
 from .overlap import volume_mm3
@@ -17,6 +17,9 @@ from .tables import markdown, write_rows
 from .topology import component_count
 
 GIVEN, COMPLETED = "given", "completed"
+
+SURE = 0.5
+"""A confidence from which on it is checked how often it is right: what lies two mm deep and more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,9 @@ class CompletionRow:
             nobody may have labelled it, so that it is not judged.
         dice, iou, hd95_mm, assd_mm, surface_dice: against the truth, as :func:`custom.scoring.scores.score_mask` gives
             them.
+        confidence: mean over the voxels of a completed structure; ``None`` of a given one, or where nothing was drawn.
+        right_if_sure, right_if_unsure: of its voxels with a confidence of at least :data:`SURE`, and of those below,
+            the share that the truth calls the same; ``None`` without such voxels or a truth of the structure.
     """
 
     case: str
@@ -46,6 +52,9 @@ class CompletionRow:
     hd95_mm: float | None = None
     assd_mm: float | None = None
     surface_dice: float | None = None
+    confidence: float | None = None
+    right_if_sure: float | None = None
+    right_if_unsure: float | None = None
 
 
 def completion_rows(
@@ -56,6 +65,7 @@ def completion_rows(
     table: StructureTable,
     reference: UInt8[np.ndarray, "i j k"] | None = None,
     tolerance_mm: float = 1.0,
+    confidence: Float32[np.ndarray, "i j k"] | None = None,
 ) -> list[CompletionRow]:
     """The rows of one heart, in the table's order.
 
@@ -67,6 +77,7 @@ def completion_rows(
         table: which number is which structure.
         reference: the truth on the same grid, or ``None``.
         tolerance_mm: of the surface Dice.
+        confidence: of each completed voxel, 0 to 1, if it is known.
     """
     rows = []
     for structure in table:
@@ -74,6 +85,8 @@ def completion_rows(
             continue
         mask = labels == structure.index
         own: dict[str, Any] = {"case": case, "structure": structure.name, "source": sources[structure.name]}
+        if confidence is not None and sources[structure.name] == COMPLETED:
+            own |= sureness(mask, confidence, None if reference is None else reference == structure.index)
         if reference is None or not (reference == structure.index).any():
             volume, pieces = volume_mm3(mask, spacing_mm), component_count(mask)
             rows.append(CompletionRow(**own, volume_mm3=volume, components=pieces))
@@ -96,20 +109,58 @@ def completion_rows(
     return rows
 
 
+def sureness(
+    mask: Bool[np.ndarray, "i j k"],
+    confidence: Float32[np.ndarray, "i j k"],
+    truth: Bool[np.ndarray, "i j k"] | None = None,
+) -> dict[str, float | None]:
+    """What a structure's confidence is on the mean, and how often it is right where it is high and where it is low.
+
+    Args:
+        mask: of the structure as it was completed; an empty one gives ``None`` throughout.
+        confidence: of each voxel.
+        truth: of the structure; ``None`` or empty: it is not judged.
+    """
+    within = confidence[mask]
+    found: dict[str, float | None] = {"confidence": float(within.mean()) if within.size else None}
+    if truth is not None and truth.any():
+        right, sure = truth[mask], within >= SURE
+        for name, part in (("right_if_sure", right[sure]), ("right_if_unsure", right[~sure])):
+            found[name] = float(part.mean()) if part.size else None
+    return found
+
+
 def write_completions(path: Path, rows: Sequence[CompletionRow]) -> None:
     """Write the table as CSV, a line per case and structure; ``InputError`` if the place cannot be written."""
     write_rows(path, CompletionRow, rows)
 
 
+TITLES = {
+    "dice": "Dice {}",
+    "hd95_mm": "HD95 mm {}",
+    "surface_dice": "surface Dice {}",
+    "confidence": "confidence",
+    "right_if_sure": f"right if >= {SURE:g}",
+    "right_if_unsure": f"right if < {SURE:g}",
+}
+"""Of the table for people, by measure."""
+
+
+def columns_of(scored: bool) -> list[tuple[str, str]]:
+    """The measures of the table for people, and of which group each is the mean; without a truth there is one."""
+    if not scored:
+        return [("confidence", COMPLETED)]
+    scores = [(name, group) for group in (COMPLETED, GIVEN) for name in ("dice", "hd95_mm", "surface_dice")]
+    return [*scores, *((name, COMPLETED) for name in ("confidence", "right_if_sure", "right_if_unsure"))]
+
+
 def format_completions(rows: Sequence[CompletionRow], table: StructureTable) -> str:
     """Markdown table: a line per structure, in how many cases it was given, completed and drawn; with a truth the means
-    of Dice, HD95 and surface Dice, of completed and given ones apart. The last line is the mean of the lines above."""
+    of Dice, HD95 and surface Dice, of completed and given ones apart, and how often completed voxels are right by
+    confidence. The last line is the mean of the lines above."""
     scored = any(row.dice is not None for row in rows)
-    head = ["structure", "given in", "completed in", "drawn in"]
-    measures = [(name, group) for group in (COMPLETED, GIVEN) for name in ("dice", "hd95_mm", "surface_dice")]
-    titles = {"dice": "Dice", "hd95_mm": "HD95 mm", "surface_dice": "surface Dice"}
-    if scored:
-        head += [f"{titles[name]} {group}" for name, group in measures]
+    measures, head = columns_of(scored), ["structure", "given in", "completed in", "drawn in"]
+    head += [TITLES[name].format(group) for name, group in measures]
     lines, columns = [], list[list[float | None]]()
     for structure in table:
         own = [row for row in rows if row.structure == structure.name]
@@ -117,10 +168,9 @@ def format_completions(rows: Sequence[CompletionRow], table: StructureTable) -> 
         counts = [len(own) - len(completed), len(completed), sum(row.volume_mm3 > 0 for row in completed)]
         means = [_mean([getattr(row, name) for row in own if row.source == group]) for name, group in measures]
         columns.append(means)
-        lines.append([structure.name, *map(str, counts), *(map(_cell, means) if scored else ())])
-    if scored:
-        overall = [_mean(list(column)) for column in zip(*columns, strict=True)]
-        lines.append(["mean", "", "", "", *map(_cell, overall)])
+        lines.append([structure.name, *map(str, counts), *map(_cell, means)])
+    overall = [_mean(list(column)) for column in zip(*columns, strict=True)]
+    lines.append(["mean", "", "", "", *map(_cell, overall)])
     return markdown(head, lines)
 
 

@@ -1,4 +1,4 @@
-"""From what is given to files: completed label maps, source maps, distances, on the grid it came on."""
+"""From what is given to files: completed label maps, source and confidence maps, distances, on the grid it came on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, UInt8
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.transforms import Transform
@@ -17,18 +18,26 @@ from torch import Tensor, nn
 from ...cohort.label_maps import write_label_map
 from ...sets.dense import distances_on_grid
 from .asking import bare_network
-from .completing import Asked, Completer, drawn, merged
+from .completing import COMPLETED, Asked, Completer, drawn, merged
+from .confidence import confidence_map
+
+STEPS = 250
+"""Of a confidence from 0 to 1 in the answer, which is of whole numbers."""
+
+MAPS = 3
+"""Of an answer: labels, source and confidence; distances come behind them."""
 
 
 class MapInferer(Inferer):
-    """Complete the one case of a batch: labels and source [1, 2, i, j, k], uint8; with distances
-    [1, 2 + structures, i, j, k], single precision, in mm.
+    """Complete the one case of a batch: labels, source and confidence in :data:`STEPS` [1, 3, i, j, k], uint8; with
+    distances [1, 3 + structures, i, j, k], single precision, in mm.
 
     Args:
         completer: how the network is asked; the network itself is the engine's.
         keep_given: see :func:`custom.engines.completion.completing.complete_case`; without effect on a cloud.
         with_distances: answer the signed distances at every voxel too.
         complete_only: names of the structures to complete; another that was not given stays away. Empty for all.
+        with_confidence: answer :func:`custom.engines.completion.confidence.confidence_map` too; else it is 0.
 
     Raises:
         InputError: an unknown structure.
@@ -40,8 +49,10 @@ class MapInferer(Inferer):
         keep_given: bool = True,
         with_distances: bool = False,
         complete_only: Sequence[str | int] = (),
+        with_confidence: bool = False,
     ) -> None:
-        self.completer, self.keep_given, self.with_distances = completer, keep_given, with_distances
+        self.completer, self.keep_given = completer, keep_given
+        self.with_distances, self.with_confidence = with_distances, with_confidence
         chosen = {completer.label_table[name].name for name in complete_only}
         self.wanted = [not chosen or name in chosen for name in completer.label_table.names]
 
@@ -56,24 +67,44 @@ class MapInferer(Inferer):
         asked_for = [not keep if there else wanted for there, wanted in zip(shown, self.wanted, strict=True)]
         channels = [channel for channel, drawn_too in enumerate(asked_for) if drawn_too]
         found = drawn(asked, to_frame, given.shape, channels)
-        maps = np.stack(merged(given if keep else None, found, shown, completer.label_table))
-        answer = torch.from_numpy(maps)
+        labels, source = merged(given if keep else None, found, shown, completer.label_table)
+        sure = self._confidence(asked, to_frame, labels, source == COMPLETED, channels)
+        answer = torch.from_numpy(np.stack([labels, source, sure]))
         if self.with_distances:
             distances = distances_on_grid(asked, torch.from_numpy(to_frame.astype(np.float32)), given.shape)
             answer = torch.cat([answer.float(), completer.scale_mm * distances])
         return answer[None]
 
+    def _confidence(
+        self,
+        asked: Asked,
+        to_frame: Float[np.ndarray, "3 4"],
+        labels: UInt8[np.ndarray, "i j k"],
+        completed: Bool[np.ndarray, "i j k"],
+        channels: list[int],
+    ) -> UInt8[np.ndarray, "i j k"]:
+        """In :data:`STEPS`; 0 everywhere if it is not asked for."""
+        if not self.with_confidence or not channels:
+            return np.zeros_like(labels)
+        indices = [self.completer.label_table.indices[channel] for channel in channels]
+        asked.channels = channels
+        found = confidence_map(asked, to_frame, labels, completed, indices, self.completer.scale_mm)
+        asked.channels = None
+        return (STEPS * found).round().astype(np.uint8)
+
 
 class PartCompletiond(Transform):
-    """Cut an answer into ``pred``, the labels, ``source``, and ``distances`` if there, each with the affine."""
+    """Cut an answer into ``pred``, the labels, ``source``, ``confidence`` from 0 to 1, and ``distances`` if there, each
+    with the affine."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         answer, affine = torch.as_tensor(np.asarray(item["pred"])), torch.as_tensor(np.asarray(item["affine"]))
         item["pred"] = MetaTensor(answer[:1].to(torch.uint8), affine=affine)
         item["source"] = MetaTensor(answer[1:2].to(torch.uint8), affine=affine)
-        if len(answer) > 2:
-            item["distances"] = MetaTensor(answer[2:], affine=affine)
+        item["confidence"] = MetaTensor(answer[2:MAPS].float() / STEPS, affine=affine)
+        if len(answer) > MAPS:
+            item["distances"] = MetaTensor(answer[MAPS:], affine=affine)
         return item
 
 

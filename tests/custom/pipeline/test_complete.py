@@ -1,4 +1,4 @@
-"""``corfield complete``: whole hearts on their grids, what was given kept, every fault named, stopped and gone on with.
+"""``corfield complete``: whole hearts on their grids, what was given kept, stopped and gone on with.
 
 The network of most tests answers everywhere that it is inside some structures and outside of all others: what it draws
 is known beforehand. A trained one is asked in the last test.
@@ -6,87 +6,35 @@ is known beforehand. A trained one is asked in the last test.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.cli.main import main
 from custom.cohort.label_maps import write_label_map
-from custom.engines.checkpoint import save_atomically
-from custom.engines.completion.checkpoint import FORMAT
-from custom.errors import InputError
-from custom.pipeline.complete import Outcome, run_complete
-from custom.pipeline.completion_request import CompletionRequest
-from custom.sets.parts import set_network
-from custom.surfaces.frame import SCALE_MM
 from tests.bundles.completing import train
-
-NAMES = PUBLIC_CARDIAC_CT.names
-LA, LV, AORTA, PA = (PUBLIC_CARDIAC_CT[name].index for name in ("LA", "LV", "Aorta", "PA"))
-AFFINE = np.array([[-3.0, 0, 0, 40], [0, 4, 0, -20], [0, 0, 5, 7], [0, 0, 0, 1]])
-SHAPE = (11, 13, 17)
-
-
-def given(*indices: int) -> np.ndarray:
-    """A block of each structure."""
-    labels = np.zeros(SHAPE, np.uint8)
-    for position, index in enumerate(indices):
-        labels[2 + 3 * position : 4 + 3 * position, 3:9, 4:12] = index
-    return labels
-
-
-def constant(path: Path, drawn: Sequence[str], phase: str = "phase2", **more: Any) -> Path:
-    """A checkpoint of a network that is inside these structures wherever it is asked, the first one the deepest."""
-    size = {"variant": "channels", "classes": len(NAMES), "width": 16, "heads": 2, "depth": 1, "point_queries": 4}
-    size |= {"class_tokens": 1, "latent_channels": 4, "octaves": 2}
-    torch.manual_seed(0)
-    network = set_network(**size)
-    with torch.no_grad():
-        network.head.weight.zero_()
-        network.head.bias.fill_(0.5)
-        for rank, name in enumerate(drawn):
-            network.head.bias[NAMES.index(name)] = -0.5 + 0.1 * rank
-    settings = {"network": size, "frame": {"scale_mm": SCALE_MM, "centre_mm": []}, "surface_points": 64}
-    settings |= {"hidden_counts": [0, 0] if phase == "phase1" else [2, 5]}
-    content = {"format": FORMAT, "version": "0", "label_table": PUBLIC_CARDIAC_CT.name, "phase": phase}
-    save_atomically({**content, "settings": settings, "model": network.state_dict(), **more}, path)
-    return path
+from tests.custom.pipeline.completing import (
+    AFFINE,
+    AORTA,
+    LA,
+    LV,
+    PA,
+    complete,
+    constant,
+    given,
+    opened,
+    table,
+    times,
+    two_cases,
+)
 
 
 @pytest.fixture
 def labels(tmp_path: Path) -> Path:
-    """Two cases: one lacks all but LA and LV, the other has LA alone."""
-    write_label_map(tmp_path / "labels" / "a.nii.gz", given(LA, LV), AFFINE)
-    write_label_map(tmp_path / "labels" / "b.nii.gz", given(LA), AFFINE)
-    return tmp_path / "labels"
-
-
-def complete(labels: Path, output: Path, checkpoint: Path, **fields: Any) -> Outcome:
-    asked = {"labels": labels, "output": output, "checkpoint": checkpoint, "workers": 1, "device": "cpu"}
-    return run_complete(CompletionRequest(**{**asked, **fields}), lambda text: None)
-
-
-def opened(path: Path) -> np.ndarray:
-    image = nib.load(path)
-    assert np.allclose(image.affine, AFFINE)
-    return np.asarray(image.dataobj)
-
-
-def table(output: Path) -> dict[tuple[str, str], dict[str, str]]:
-    with open(output / "metrics.csv", encoding="utf-8", newline="") as file:
-        return {(row["case"], row["structure"]): row for row in csv.DictReader(file)}
-
-
-def times(output: Path) -> dict[str, int]:
-    found = [*output.glob("completed/*"), *output.glob("source/*"), output / "report" / "index.html"]
-    return {str(path): path.stat().st_mtime_ns for path in found}
+    return two_cases(tmp_path / "labels")
 
 
 def test_given_voxels_stay_missing_ones_are_drawn_and_the_source_says_which(labels: Path, tmp_path: Path) -> None:
@@ -98,6 +46,8 @@ def test_given_voxels_stay_missing_ones_are_drawn_and_the_source_says_which(labe
         assert (after == np.where(before > 0, before, AORTA)).all()
         source = opened(tmp_path / "out" / "source" / f"{case}.nii.gz")
         assert (source == np.where(before > 0, 1, 2)).all()
+        confidence = opened(tmp_path / "out" / "confidence" / f"{case}.nii.gz")
+        assert not confidence[before > 0].any() and confidence[before == 0] == pytest.approx(1)
     rows = table(tmp_path / "out")
     assert (rows["a", "LV"]["source"], rows["b", "LV"]["source"]) == ("given", "completed")
     assert float(rows["b", "LA"]["volume_mm3"]) == 2 * 6 * 8 * 60 and rows["b", "LA"]["dice"] == ""
@@ -125,7 +75,9 @@ def test_a_whole_heart_comes_back_as_it_is(tmp_path: Path) -> None:
     for position, structure in enumerate(PUBLIC_CARDIAC_CT):
         whole[2 * position : 2 * position + 2, 1:4, 2:6] = structure.index
     write_label_map(tmp_path / "whole.nii.gz", whole, AFFINE)
-    complete(tmp_path / "whole.nii.gz", tmp_path / "out", constant(tmp_path / "best.pt", ["PA"]))
+    outcome = complete(tmp_path / "whole.nii.gz", tmp_path / "out", constant(tmp_path / "best.pt", ["PA"]))
+    assert "NOTHING TO COMPLETE: no case lacks a structure; the label maps are copied as they are" in outcome.text
+    assert outcome.faults == () and not opened(tmp_path / "out" / "confidence" / "whole.nii.gz").any()
     assert (opened(tmp_path / "out" / "completed" / "whole.nii.gz") == whole).all()
 
 
@@ -143,6 +95,8 @@ def test_with_a_reference_given_and_completed_are_scored_apart_and_the_page_show
     assert float(rows["a", "Aorta"]["dice"]) == pytest.approx(2 * wanted / (found + wanted))
     assert float(rows["a", "Aorta"]["iou"]) == pytest.approx(wanted / found)
     assert float(rows["a", "LA"]["dice"]) == 1 and rows["a", "PA"]["dice"] == ""
+    assert float(rows["a", "Aorta"]["right_if_sure"]) == pytest.approx(wanted / found)
+    assert rows["a", "Aorta"]["right_if_unsure"] == rows["a", "LA"]["confidence"] == ""
     assert [fault for fault in outcome.faults if "no label map of case b" in fault] == list(outcome.faults)
     page = (tmp_path / "out" / "report" / "index.html").read_text(encoding="utf-8")
     assert "mean Dice, completed" in page and page.count('data-version="truth"') == 1
@@ -168,68 +122,6 @@ def test_what_is_up_to_date_stays_what_changed_is_made_anew_and_what_is_gone_goe
     assert (opened(output / "completed" / "a.nii.gz")[given(LA, LV) == 0] == PA).all()
 
 
-def test_faulty_and_empty_label_maps_are_named_and_the_others_are_done(
-    labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (labels / "text.nii").write_text("no image")
-    write_label_map(labels / "empty.nii.gz", np.zeros(SHAPE, np.uint8), AFFINE)
-    network, output = constant(tmp_path / "best.pt", ["Aorta"]), tmp_path / "out"
-    arguments = [str(labels), str(output), str(network), "--workers=1", "--device=cpu", "--structures=Aorta"]
-    with pytest.raises(SystemExit) as ended:
-        main(["complete", *arguments])
-    assert ended.value.code == 1
-    said = capsys.readouterr()
-    assert "text.nii: found a file that cannot be opened" in said.err
-    assert "empty.nii.gz: found no structure to complete it from" in said.err and "2 faults; the rest" in said.err
-    assert "cases       2 good, 2 faulty and left out; 0 up to date" in said.out
-    assert "to complete Aorta in 2" in said.out and "warning" not in said.out
-    assert sorted(path.name for path in (output / "completed").iterdir()) == ["a.nii.gz", "b.nii.gz"]
-
-
-def test_a_network_that_draws_nothing_is_a_fault_of_every_case(labels: Path, tmp_path: Path) -> None:
-    outcome = complete(labels, tmp_path / "out", constant(tmp_path / "best.pt", []))
-    assert len(outcome.faults) == 2
-    assert all("found that the network draws no voxel of Myocardium, " in fault for fault in outcome.faults)
-    assert (opened(tmp_path / "out" / "completed" / "a.nii.gz") == given(LA, LV)).all()
-
-
-def test_what_no_completion_can_use_is_refused_before_anything_is_written(labels: Path, tmp_path: Path) -> None:
-    output, network = tmp_path / "out", constant(tmp_path / "best.pt", ["Aorta"])
-    untrained = constant(tmp_path / "last.pt", ["Aorta"], epoch=0)
-    for fields, words in (
-        ({"checkpoint": tmp_path / "nothing.pt"}, "nothing.pt: found no such file; wanted a checkpoint"),
-        ({"checkpoint": untrained}, "last.pt: found a network that was never trained"),
-        ({"label_table": "totalsegmentator_heart"}, "Give --label_table public_cardiac_ct"),
-        ({"structures": ("LAB",)}, "found 'LAB'"),
-        ({"workers": -1}, "--workers: found -1"),
-        ({"device": "abacus"}, "--device: found 'abacus'"),
-        ({"reference": tmp_path / "nowhere"}, "nowhere: found no such folder"),
-        ({"reference": output / "completed"}, "completed: found no such folder"),
-    ):
-        with pytest.raises(InputError) as raised:
-            complete(labels, output, **{"checkpoint": network, **fields})
-        assert words in str(raised.value)
-        assert not output.exists()
-
-
-def test_label_maps_of_background_alone_and_own_outputs_are_refused(labels: Path, tmp_path: Path) -> None:
-    network, output = constant(tmp_path / "best.pt", ["Aorta"]), tmp_path / "out"
-    write_label_map(tmp_path / "empty.nii.gz", np.zeros(SHAPE, np.uint8), AFFINE)
-    with pytest.raises(InputError, match="no label map with a structure in it"):
-        complete(tmp_path / "empty.nii.gz", tmp_path / "other", network)
-    complete(labels, output, network)
-    with pytest.raises(InputError, match="an output of an earlier completion"):
-        complete(output / "completed", output, network)
-
-
-def test_a_network_that_was_only_taught_to_give_back_is_said_to_be_one(labels: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    network = constant(tmp_path / "best.pt", ["Aorta"], phase="phase1")
-    asked = CompletionRequest(labels=labels, output=tmp_path / "out", checkpoint=network, workers=1, device="cpu")
-    run_complete(asked, said.append)
-    assert "warning     this network was trained to give back what it sees" in said[0]
-
-
 def test_stopped_between_two_cases_it_goes_on_and_ends_with_the_same_files(
     labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,11 +139,12 @@ def test_stopped_between_two_cases_it_goes_on_and_ends_with_the_same_files(
     monkeypatch.setattr(module, "run_bundle", stopped)
     with pytest.raises(KeyboardInterrupt):
         complete(labels, output, network)
+    assert not (output / "metrics.csv").exists()
     kept = (output / "completed" / "a.nii.gz").stat().st_mtime_ns
     monkeypatch.setattr(module, "run_bundle", usual)
     complete(labels, output, network)
     assert (output / "completed" / "a.nii.gz").stat().st_mtime_ns == kept
-    for name in ("completed/a.nii.gz", "completed/b.nii.gz", "source/b.nii.gz", "metrics.csv"):
+    for name in ("completed/a.nii.gz", "completed/b.nii.gz", "source/b.nii.gz", "confidence/b.nii.gz", "metrics.csv"):
         assert (output / name).read_bytes() == (tmp_path / "unbroken" / name).read_bytes()
 
 

@@ -42,6 +42,24 @@ def test_without_a_truth_there_are_volume_and_pieces_alone() -> None:
     assert (lv.volume_mm3, lv.components, lv.dice, lv.components_reference) == (6.0, 2, None, None)
 
 
+def test_confidence_is_of_completed_structures_and_is_checked_against_the_truth() -> None:
+    found, truth = maps()
+    sure = np.zeros(found.shape, np.float32)
+    sure[3, 3, 1:5] = 0.9, 0.4, 0.5, 0.2  # right, right, wrong, wrong
+    parts = (PUBLIC_CARDIAC_CT, truth, 1.0, sure)
+    la, lv, pv = completion_rows("a", found, SOURCES, EDGES_MM, *parts)
+    assert (la.confidence, pv.confidence, pv.right_if_sure) == (None, None, None)
+    assert lv.confidence == pytest.approx(0.5)
+    assert (lv.right_if_sure, lv.right_if_unsure) == (0.5, 0.5)
+    sure[3, 3, 1:5] = 0.9, 0.6, 0.1, 0.1
+    assert completion_rows("a", found, SOURCES, EDGES_MM, *parts)[1].right_if_sure == 1
+    sure[:] = 0.3
+    lv = completion_rows("a", found, SOURCES, EDGES_MM, *parts)[1]
+    assert (lv.right_if_sure, lv.right_if_unsure) == (None, 0.5)
+    lv = completion_rows("a", found, SOURCES, EDGES_MM, PUBLIC_CARDIAC_CT, None, 1.0, sure)[1]
+    assert lv.confidence == pytest.approx(0.3) and lv.right_if_unsure is None
+
+
 def test_a_table_keeps_its_numbers_and_the_text_has_means_of_both_groups(tmp_path: Path) -> None:
     found, truth = maps()
     rows = completion_rows("a", found, SOURCES, EDGES_MM, PUBLIC_CARDIAC_CT, truth)
@@ -53,7 +71,7 @@ def test_a_table_keeps_its_numbers_and_the_text_has_means_of_both_groups(tmp_pat
     ]
     by_name = {line[0]: line[1:] for line in lines}
     assert by_name["LV"][:4] == ["0", "1", "1", "0.667"] and by_name["LV"][6] == "-"
-    assert by_name["PV"] == ["0", "1", "0", *["-"] * 6]
+    assert by_name["PV"] == ["0", "1", "0", *["-"] * 9]
     assert by_name["LA"][3:7] == ["-", "-", "-", "1.000"]
     assert (by_name["mean"][3], by_name["mean"][6]) == ("0.667", "1.000")
     assert "Dice" not in format_completions([rows[2]], PUBLIC_CARDIAC_CT)

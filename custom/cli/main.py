@@ -18,10 +18,11 @@ from .bundling import Bundling
 from .completing import Completing
 from .modelling import Modelling
 from .repairing import Repairing
+from .reporting import Reporting
 from .slicing import Slicing
 
 
-class Commands(Repairing, Bundling, Modelling, Completing, Slicing):
+class Commands(Repairing, Bundling, Modelling, Completing, Slicing, Reporting):
     """Repair noisy cardiac label maps with implicit functions. `corfield COMMAND --help` tells more."""
 
     def version(self) -> None:

@@ -25,6 +25,7 @@ from .finals import final_changes, map_of
 from .records import digest, read_record, write_record
 from .request import Request
 from .task import Task, stop_if_full
+from .told import Told
 
 SHOWN = 12
 """Cases that the report and TensorBoard show, the worst ones; the tables have all."""
@@ -46,21 +47,36 @@ def measures_of(row: RepairRow) -> dict[str, Any]:
     return sides | {name: values[name] for name in UNPAIRED} | {WANTED: wanted}
 
 
-def report_cases(cases: Sequence[CheckedCase], rows: Sequence[RepairRow], output: Path, final: str) -> list[ReportCase]:
-    """The cases as the report wants them; what neither label map nor reference has is left out of the measures."""
-    measures: dict[str, dict[str, Any]] = {case.name: {} for case in cases}
+def report_cases(
+    before: Mapping[str, Path],
+    rows: Sequence[RepairRow],
+    output: Path,
+    final: str,
+    truth: Mapping[str, Path] | None = None,
+) -> list[ReportCase]:
+    """The cases as the report wants them; what neither label map nor reference has is left out of the measures.
+
+    Args:
+        before: label map of each case as it came, by its name.
+        rows: their measures.
+        output: of the repair.
+        final: whose label maps it ended with.
+        truth: label maps of the truth to be shown beside them, of as many as there are.
+    """
+    measures: dict[str, dict[str, Any]] = {name: {} for name in before}
     for row in rows:
         if not row.absent:
             measures[row.case][row.structure] = measures_of(row)
     return [
         ReportCase(
-            case.name,
-            Path(case.path),
-            map_of(output, "repaired", case.name),
-            final_changes(output, case.name, final),
-            measures[case.name],
+            name,
+            path,
+            map_of(output, "repaired", name),
+            final_changes(output, name, final),
+            measures[name],
+            (truth or {}).get(name),
         )
-        for case in cases
+        for name, path in before.items()
     ]
 
 
@@ -84,7 +100,8 @@ def close(
         InputError: a full disk.
     """
     output, table = request.output, request.table
-    shown = report_cases(cases, rows, output, request.final)
+    before = {case.name: Path(case.path) for case in cases}
+    shown = report_cases(before, rows, output, request.final)
     page, pictures, log = output / "report" / "index.html", output / "tensorboard", output / "logs" / "report.log"
     key = digest(__version__, dict(facts), table.name, [asdict(row) for row in rows], [_stamp(case) for case in shown])
     known = read_record(output / "shown.json")
@@ -100,7 +117,9 @@ def close(
     answers = [stop_if_full(answer, output) for answer in list(crew.run(tasks, "report"))]
     faults = [answer.fault for answer in answers if answer.fault]
     if not faults:
-        write_record(output / "shown.json", {"key": key, "slicer": stamps})
+        changes = {name: dict(fields) for name, fields in request.table_changes.items()}
+        told = Told("repair", request.label_table, dict(facts), before, table_changes=changes, final=request.final)
+        write_record(output / "shown.json", {"key": key, "slicer": stamps, "told": told.plain()})
     return faults
 
 

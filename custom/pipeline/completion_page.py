@@ -19,6 +19,7 @@ from .crew import Crew
 from .finals import map_of
 from .records import digest, read_record, write_record
 from .task import Task, stop_if_full
+from .told import Told
 
 SHOWN = 12
 """Cases that the report shows, the worst ones; the tables have all."""
@@ -26,29 +27,33 @@ SHOWN = 12
 MEASURES = {"dice": "dice_{}", "hd95_mm": "hd95_{}_mm", "surface_dice": "surface_dice_{}"}
 """A row's measures, and the names that the report has for them, of given and of completed structures."""
 
+SURENESS = ("confidence", "right_if_sure", "right_if_unsure")
+"""Measures of completed structures alone, which the report calls the same."""
+
 
 def measures_of(row: CompletionRow) -> dict[str, Any]:
     """A row's values under the names that the report has for them; without a truth there are volume and pieces."""
     scores = {name.format(row.source): getattr(row, own) for own, name in MEASURES.items()}
-    return {**scores, "volume_mm3_after": row.volume_mm3, "components_after": row.components}
+    sure = {name: getattr(row, name) for name in SURENESS}
+    return {**scores, **sure, "volume_mm3_after": row.volume_mm3, "components_after": row.components}
 
 
 def report_cases(
-    cases: Sequence[CheckedCase], rows: Sequence[CompletionRow], output: Path, references: Mapping[str, Path]
+    before: Mapping[str, Path], rows: Sequence[CompletionRow], output: Path, references: Mapping[str, Path]
 ) -> list[ReportCase]:
-    """The cases as the report wants them."""
-    measures: dict[str, dict[str, Any]] = {case.name: {} for case in cases}
+    """The cases as the report wants them: label maps as they were given and those of the truth, by case."""
+    measures: dict[str, dict[str, Any]] = {name: {} for name in before}
     for row in rows:
         measures[row.case][row.structure] = measures_of(row)
     return [
         ReportCase(
-            case.name,
-            Path(case.path),
-            map_of(output, "completed", case.name),
-            measures=measures[case.name],
-            truth=references.get(case.name),
+            name,
+            path,
+            map_of(output, "completed", name),
+            measures=measures[name],
+            truth=references.get(name),
         )
-        for case in cases
+        for name, path in before.items()
     ]
 
 
@@ -70,17 +75,19 @@ def close(
     output = request.output
     scored = {row.case for row in rows if row.dice is not None}
     usable = {name: path for name, path in references.items() if name in scored}
-    shown = report_cases(cases, rows, output, usable)
+    before = {case.name: Path(case.path) for case in cases}
+    shown = report_cases(before, rows, output, usable)
+    told = Told("completion", request.label_table, dict(facts), before, usable).plain()
     page = output / "report" / "index.html"
     stamps = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for case in shown for path in case.files]
     key = digest(__version__, dict(facts), request.label_table, [asdict(row) for row in rows], stamps)
-    if read_record(output / "shown.json").get("key") == key and page.is_file():
+    if read_record(output / "shown.json") == {"key": key, "told": told} and page.is_file():
         return []
     arguments = {"page": page, "cases": shown, "table": request.table, "facts": dict(facts)}
     task = Task("report", show, arguments, 10.0, output / "logs" / "report.log")
     faults = [answer.fault for answer in list(crew.run([task], "report")) if stop_if_full(answer, output).fault]
     if not faults:
-        write_record(output / "shown.json", {"key": key})
+        write_record(output / "shown.json", {"key": key, "told": told})
     return faults
 
 

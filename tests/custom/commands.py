@@ -7,7 +7,7 @@ import pytest
 from custom.cli.main import main
 
 COMMANDS = ("phantoms", "repair", "score", "demo", "export", "check", "pack", "render", "clouds", "check_clouds")
-COMMANDS += ("complete", "slices")
+COMMANDS += ("complete", "slices", "report")
 
 
 def ended(arguments: list[str]) -> int:

@@ -27,6 +27,7 @@ def test_help_is_given_for_every_command_with_exit_code_0(given: list[str], caps
         "clouds": ["LABELS", "OUTPUT", "--workers"],
         "check_clouds": ["CLOUDS", "gate.json"],
         "complete": ["LABELS", "OUTPUT", "CHECKPOINT", "--smooth_given", "--structures", "--reference", "source"],
+        "report": ["OUTPUT", "--page", "--reference", "--cases", "index.html"],
         "slices": ["DATASET", "OUTPUT", "--window_hu", "--centre", "--patients", "datalist.json"],
     }
     assert all(name in said for name in names.get(given[0], ["phantoms", "repair", "score", "demo", "version"]))

@@ -16,6 +16,7 @@ from custom.consistency.ledger import read_ledger
 from custom.errors import InputError
 from custom.pipeline import fusion_stage
 from custom.pipeline.repair import Outcome, losses, run_repair
+from custom.pipeline.report import run_report
 from custom.pipeline.request import Request
 from custom.scoring.changes import read_metrics
 
@@ -107,6 +108,16 @@ def test_a_second_run_does_nothing_again(done: tuple[Request, Outcome, list[str]
     }
     assert said[0].count("up to date") == 2
     assert (again.rows, again.faults) == (outcome.rows, outcome.faults)
+
+
+def test_the_page_can_be_written_anew_and_with_a_truth_beside(
+    done: tuple[Request, Outcome, list[str]], tmp_path: Path
+) -> None:
+    output = done[0].output
+    page = run_report(output, tmp_path / "same.html")
+    assert page.read_bytes() == (output / "report" / "index.html").read_bytes()
+    shown = run_report(output, tmp_path / "truth.html", reference=done[0].labels).read_text(encoding="utf-8")
+    assert shown.count('data-version="truth"') == 2
 
 
 def test_an_edited_case_takes_its_own_structure_and_nothing_else_through_stage_1_again(

@@ -1,0 +1,33 @@
+"""The command that shows what a run has done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..pipeline.report import run_report
+from .saying import say
+
+
+class Reporting:
+    """The command that shows what a run has done."""
+
+    def report(self, output: str, page: str = "", reference: str = "", cases: int = 12) -> None:
+        """Write the page of a finished repair or completion anew: OUTPUT/report/index.html, which opens offline.
+
+        It shows the label maps as they came, as they were made and, where it is known, the truth, in slices and in 3-D,
+        with the measures of OUTPUT/metrics.csv. Nothing is computed again but the pictures.
+
+        Args:
+            output: folder that `corfield repair` or `corfield complete` has written to the end.
+            page: another HTML file to write.
+            reference: folder of true label maps of the same names to be shown too; nothing is scored against them.
+                Those that the run was given if left out.
+            cases: how many are shown in pictures, the worst ones; the tables have all.
+        """
+        written = run_report(
+            Path(str(output)),
+            Path(str(page)) if page != "" else None,
+            Path(str(reference)) if reference != "" else None,
+            cases,
+        )
+        say(f"report        {written}")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.sam3d_quality import BARS, bars, main, overlays, parted, report
+from benchmarks.sam3d_quality import BARS, RECIPE, bars, main, overlays, parted, report
+from custom.anatomy import TOTALSEGMENTATOR_HEART
 
 MEASURES = {"dice": 0.8, "hd95_mm": 6.0, "asked": 30, "empty": 0}
 OTHERS = {"untuned_base": 0.7, "mean_shape": 0.8, "nearest_case": 0.9, "extruded_slice": 0.6, "codec_ceiling": 0.95}
@@ -39,6 +40,12 @@ def test_settings_go_to_their_stage_to_the_evaluation_or_to_all_stages() -> None
     assert of["lora"] == {"lora_rank": 4}
     assert of["eval"] == {"draws": 2, "eval_axes": [0]}
     assert of["all"] == {"width": 64}
+
+
+def test_the_base_of_the_recipe_lacks_what_the_adapters_are_to_learn() -> None:
+    of = parted(RECIPE)
+    assert of["base"]["structures"] == [name for name in TOTALSEGMENTATOR_HEART.names if name != "heart_myocardium"]
+    assert "structures" not in of["lora"] and "structures" not in of["eval"] and not of["all"]
 
 
 def test_sizes_lie_below_what_the_stage_sets() -> None:

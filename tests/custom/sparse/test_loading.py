@@ -105,7 +105,11 @@ def test_an_unknown_part_is_named(tmp_path: Path) -> None:
         load_published(SparseFlow(**SMALL), "slat", tmp_path)
 
 
-def test_the_banner_names_the_parts_with_random_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_banner_names_the_parts_with_random_weights(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A config of logging that another test has read may have silenced it.
+    monkeypatch.setattr(logging.getLogger("custom.sparse.origins"), "disabled", False)
     torch.save(wrapped(SparseFlow(**SMALL)), tmp_path / "ss_generator.ckpt")
     parts = {"encoder": StructureEncoder(**TINY["encoder"]), "flow": SparseFlow(**SMALL)}
     load_published(parts["flow"], "flow", tmp_path)

@@ -48,7 +48,7 @@ def test_a_label_map_changed_since_the_run_was_begun_is_named(
     labels = tmp_path / "labels"
     shutil.copytree(begun / "phantoms" / "labels", labels)
     os.utime(labels / "phantom_001.nii.gz", (1, 1))
-    with caplog.at_level(logging.WARNING, logger="custom.engines.handlers"):
+    with caplog.at_level(logging.WARNING, logger="custom.engines.keeping"):
         train(labels, copied, max_epochs=2)
     assert "1 label maps have changed since the run was begun, among them phantom_001" in caplog.text
 

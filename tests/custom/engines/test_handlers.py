@@ -11,11 +11,19 @@ import pytest
 import torch
 from ignite.engine import Engine
 from monai.engines import Evaluator
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from custom.cohort.structure_dataset import StructureDataset
-from custom.engines import handlers
+from custom.engines import keeping
+from custom.engines.completion.checkpoint import CompletionCheckpoints
 from custom.engines.handlers import Checkpoints
+from custom.engines.keeping import RunCheckpoints
 from custom.fields.near import NearField
+from custom.sets.parts import set_network
+
+KINDS = pytest.mark.parametrize("kind", ["field", "completion"])
 
 
 class Clock:
@@ -32,19 +40,31 @@ class Clock:
         self.written.append(self.now)
 
 
+def keeper_of(kind: str, seconds: int) -> RunCheckpoints:
+    """The checkpoints of a field or of a completing network."""
+    evaluator = Mock(Evaluator, state=SimpleNamespace(best_metric=-1.0, iteration=0))
+    if kind == "field":
+        field = NearField(1, [8], 1, 5, [3, 3, 3, 3])
+        dataset = Mock(StructureDataset, cases=["a"], frames={}, fingerprints={})
+        return Checkpoints("", field, *steps_of(field), dataset, "LA", "table", {}, evaluator, seconds=seconds)
+    network = set_network(width=8, heads=1, depth=1, point_queries=3, class_tokens=1, latent_channels=4)
+    told: tuple[dict[str, str], str, str, dict[str, Any]] = ({}, "phase1", "table", {})
+    return CompletionCheckpoints("", network, *steps_of(network), *told, evaluator, seconds=seconds)
+
+
+def steps_of(network: nn.Module) -> tuple[Optimizer, LRScheduler]:
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer)
+
+
 def written(
-    monkeypatch: pytest.MonkeyPatch, seconds: int, writing: float | int, epochs: int, epoch: int
+    monkeypatch: pytest.MonkeyPatch, kind: str, seconds: int, writing: float | int, epochs: int, epoch: int
 ) -> list[float]:
     """When ``last.pt`` was written."""
     clock = Clock(writing)
-    monkeypatch.setattr(handlers, "time", clock)
-    monkeypatch.setattr(handlers, "save_atomically", clock.save)
-    field = NearField(1, [8], 1, 5, [3, 3, 3, 3])
-    optimizer = torch.optim.SGD(field.parameters(), lr=0.1)
-    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
-    dataset = Mock(StructureDataset, cases=["a"], frames={}, fingerprints={})
-    evaluator = Mock(Evaluator, state=SimpleNamespace(best_metric=-1.0, iteration=0))
-    keeper = Checkpoints("", field, optimizer, scheduler, dataset, "LA", "table", {}, evaluator, seconds=seconds)
+    monkeypatch.setattr(keeping, "time", clock)
+    monkeypatch.setattr(keeping, "save_atomically", clock.save)
+    keeper = keeper_of(kind, seconds)
     engine = Mock(Engine, state=SimpleNamespace(epoch=0), scaler=None)
     for _ in range(epochs):
         clock.now += epoch
@@ -52,15 +72,18 @@ def written(
     return clock.written
 
 
-def test_a_checkpoint_is_written_when_its_seconds_have_passed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert written(monkeypatch, seconds=10, writing=0.5, epochs=7, epoch=6) == [12.5, 25.0, 37.5]
+@KINDS
+def test_a_checkpoint_is_written_when_its_seconds_have_passed(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    assert written(monkeypatch, kind, seconds=10, writing=0.5, epochs=7, epoch=6) == [12.5, 25.0, 37.5]
 
 
-def test_where_writing_takes_long_it_takes_a_twentieth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    ends = written(monkeypatch, seconds=10, writing=7, epochs=100, epoch=11)
+@KINDS
+def test_where_writing_takes_long_it_takes_a_twentieth_of_the_time(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    ends = written(monkeypatch, kind, seconds=10, writing=7, epochs=100, epoch=11)
     assert ends[:2] == [18.0, 18 + 13 * 11 + 7]  # 140 seconds at least in between
     assert 7 * len(ends[1:]) <= 0.05 * ends[-1]
 
 
-def test_with_0_seconds_a_checkpoint_is_written_after_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert written(monkeypatch, seconds=0, writing=7, epochs=3, epoch=1) == [8.0, 16.0, 24.0]
+@KINDS
+def test_with_0_seconds_a_checkpoint_is_written_after_every_epoch(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    assert written(monkeypatch, kind, seconds=0, writing=7, epochs=3, epoch=1) == [8.0, 16.0, 24.0]

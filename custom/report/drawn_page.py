@@ -25,7 +25,7 @@ from .tables import heading, number, text
 METRICS, PREDICTIONS, PICTURES = "metrics.json", "predictions", "pictures"
 
 _NOTE = (
-    "Every measure is of a whole volume of a patient that no training has seen; means over structures. Distances run "
+    "Every measure is of whole volumes of the patients of the split named above; means over structures. Distances run "
     "between centres of surface voxels: on voxels of {spacing:g} mm a surface Dice at less than {spacing:g} mm asks "
     "for the very voxels. Chamfer mm is the mean of both directions; Chamfer squared the sum of both mean squares, as "
     "is often meant by the name."
@@ -77,7 +77,7 @@ def page_text(content: Mapping[str, Any], shown: Sequence[tuple[Mapping[str, Any
     style = (resources.files(__package__) / "page.css").read_text(encoding="utf-8")
     banner = f'<p class="worse">{escape(content["banner"])}</p>' if content["banner"] else ""
     facts = "".join(
-        f"<div><dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd></div>"
+        f"<div><dt>{escape(str(name).replace('_', ' '))}</dt><dd>{escape(_told(value))}</dd></div>"
         for name, value in content["settings"].items()
     )
     about = "".join(f"<li><b>{escape(name)}</b>: {escape(what)}</li>" for name, what in content["methods"].items())
@@ -93,6 +93,7 @@ def page_text(content: Mapping[str, Any], shown: Sequence[tuple[Mapping[str, Any
 <title>Hearts from one slice</title>
 <style>
 {style}.drawn {{ max-width: 100%; border-radius: 8px; margin-top: 10px; display: block; }}
+.about {{ margin-top: 12px; }}
 </style>
 </head>
 <body>
@@ -102,7 +103,7 @@ def page_text(content: Mapping[str, Any], shown: Sequence[tuple[Mapping[str, Any
 <h2>Methods</h2>
 <p class="quiet">{_NOTE.format(spacing=spacing)}</p>
 {_methods(content)}
-<ul class="quiet">{about}</ul>
+<ul class="quiet about">{about}</ul>
 </section>
 <section id="structures">
 <h2>Structures</h2>
@@ -120,6 +121,10 @@ def page_text(content: Mapping[str, Any], shown: Sequence[tuple[Mapping[str, Any
 </body>
 </html>
 """
+
+
+def _told(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _drawn(folder: Path, row: Mapping[str, Any], item: Mapping[str, Any], table: StructureTable) -> tuple[bytes, bytes]:

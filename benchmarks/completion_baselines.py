@@ -46,10 +46,12 @@ class Drawn:
     def __call__(self, given: Labels, affine: Float[np.ndarray, "4 4"], shown: Shown, anew: bool) -> Labels:
         """The whole heart on the grid of ``given``; with ``anew`` what is given is drawn too, and not kept."""
         liked = self.prefer(self.canvas.take(given, affine), shown)
-        asked = np.flatnonzero(~shown | anew)
-        found = self.canvas.give(liked[[0, *(asked + 1)]], affine, given.shape).argmax(axis=0)
-        indices = np.asarray([0, *np.asarray(INDICES)[asked]], np.uint8)[found]
-        labels, _ = merged(None if anew else given, indices, shown, PUBLIC_CARDIAC_CT)
+        best, found = self.canvas.give(liked[0], affine, given.shape).copy(), np.zeros_like(given)
+        for channel in np.flatnonzero(~shown | anew):
+            own = self.canvas.give(liked[channel + 1], affine, given.shape)
+            found[own > best] = INDICES[channel]
+            np.maximum(best, own, out=best)
+        labels, _ = merged(None if anew else given, found, shown, PUBLIC_CARDIAC_CT)
         return labels
 
 
@@ -63,6 +65,11 @@ class Asked:
         return complete_case(given, affine, self.completer, keep_given=not anew).labels
 
 
+def indifferent(given: Labels, shown: Shown) -> Float32[np.ndarray, "1+c s s s"]:
+    """The same everywhere, of everything: what :func:`constant` answers, without asking it voxel by voxel."""
+    return np.zeros((1 + len(INDICES), *given.shape), np.float32)
+
+
 class ConstantField(SetNetwork):
     """A network that has learned nothing: the same distance everywhere, of everything.
 
@@ -71,7 +78,7 @@ class ConstantField(SetNetwork):
     """
 
     def __init__(self, distance: float = 0.0) -> None:
-        nn.Module.__init__(self)  # none of the layers
+        super().__init__(len(INDICES), width=16, heads=2, depth=1, octaves=1)
         self.distance = nn.Parameter(torch.tensor(distance))
 
     def encode(self, image: Tensor, present: Tensor) -> Tensor:

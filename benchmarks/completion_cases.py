@@ -139,11 +139,10 @@ class Canvas:
         return _sampled(labels, self.to_case(affine, labels.shape), self.shape, order=0)
 
     def give(
-        self, values: Float[np.ndarray, "c s s s"], affine: Float[np.ndarray, "4 4"], shape: Sequence[int]
-    ) -> Float[np.ndarray, "c i j k"]:
+        self, values: Float[np.ndarray, "s s s"], affine: Float[np.ndarray, "4 4"], shape: Sequence[int]
+    ) -> Float[np.ndarray, "i j k"]:
         """Values on the grid of a case, linearly between voxels; beyond the canvas those of its border."""
-        back = np.linalg.inv(self.to_case(affine, shape))
-        return np.stack([_sampled(one, back, shape, order=1) for one in values])
+        return _sampled(values, np.linalg.inv(self.to_case(affine, shape)), shape, order=1)
 
 
 def _sampled(

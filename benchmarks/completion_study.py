@@ -16,7 +16,7 @@ from typing import Any
 from custom.cohort.make import make_cohort
 from custom.pipeline.records import digest
 
-from .completion_baselines import Drawn, Labels, MeanShapes, NearestHeart, constant
+from .completion_baselines import Drawn, Labels, MeanShapes, NearestHeart, indifferent
 from .completion_cases import Canvas, Heart, Part, canvas_of, hearts_in, parts_but_one, parts_of
 from .completion_scores import Completes, Rows, completed_dice, scored
 from .completion_unet import Training, UNetPreference, UNetRun
@@ -87,7 +87,7 @@ class Study:
         nearest = self.rows(NEAREST, lambda: Drawn(NearestHeart(self.training), self.canvas), cohort, {})
         found |= {NEAREST: nearest}
         found |= self._unet(cohort, unets) if unets else {}
-        return found | {CONSTANT: self.rows(CONSTANT, constant, cohort, {})}
+        return found | {CONSTANT: self.rows(CONSTANT, lambda: Drawn(indifferent, self.canvas), cohort, {})}
 
     @cached_property
     def _shapes(self) -> MeanShapes:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.completion_baselines import Drawn, MeanShapes, NearestHeart, constant, signed_distance
+from benchmarks.completion_baselines import Drawn, MeanShapes, NearestHeart, constant, indifferent, signed_distance
 from benchmarks.completion_cases import INDICES, NAMES, Canvas, Heart, parts_of
-from benchmarks.completion_scores import completed_dice, mean_dice, reconstructed_dice, score
+from benchmarks.completion_scores import Completes, completed_dice, mean_dice, reconstructed_dice, score
 from benchmarks.completion_unet import (
     Training,
     UNetPreference,
@@ -97,11 +97,12 @@ def test_what_is_given_stays_and_what_is_completed_gets_background_alone() -> No
     assert np.flatnonzero((found == RA).any(axis=(1, 2))).tolist() == [6, 7]
 
 
-def test_a_constant_scores_nothing_whatever_it_is_shown() -> None:
+@pytest.mark.parametrize("completes", [constant(), Drawn(indifferent, CANVAS)], ids=["network", "canvas"])
+def test_a_constant_scores_nothing_whatever_it_is_shown(completes: Completes) -> None:
     labels = labels_of()
     labels[0, 0, 0] = PV
     hearts = [Heart("one", labels, np.diag([2.0, 2, 2, 1]), (2.0, 2.0, 2.0))]
-    rows = score(constant(), hearts, lambda heart, index: parts_of(heart, index, counts=(1,)))
+    rows = score(completes, hearts, lambda heart, index: parts_of(heart, index, counts=(1,)))
     assert reconstructed_dice(rows) == 0
     assert mean_dice(rows["1 missing: completed"]) == 0
     assert completed_dice(rows) == 0

@@ -133,7 +133,7 @@ def test_the_smallest_benchmark_trains_completes_and_does_nothing_twice(tmp_path
     small = read_settings(tuple(bundle_configs(BUNDLE, ["smoke"])))
     small = {key: value for key, value in small.items() if key not in ("max_epochs", "cloud_points")}
     asked = {"size": "", "epochs": 2, "budget_s": 1.0, "cases": (2, 1, 1), "seeds": (1, 2, 3), "side": 32}
-    asked |= {"unet_sides": (8, 16), "unet_rates": (0.001, 0.003), "unet_trial_s": 0.5, "cloud_points": 20000}
+    asked |= {"unet_sides": (16, 32), "unet_rates": (0.001, 0.003), "unet_trial_s": 0.5, "cloud_points": 20000}
     outside = tmp_path / "out" / "dev_2_32" / "truth"
     main(str(tmp_path / "out"), real=str(outside), **asked, **small)
     found = json.loads((tmp_path / "out" / "quality_test.json").read_text())

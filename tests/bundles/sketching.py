@@ -45,23 +45,26 @@ SMALL: dict[str, Any] = {
 AFFINE = np.array([[3.0, 0, 0, -7], [0, 0, -3.0, 11], [0, 3.0, 0, 5], [0, 0, 0, 1]])
 
 
-def cube_of(number: int, edge: int = 8) -> Cube:
-    """A ball (2) off the middle in a shell (5), another in every case."""
+def cube_of(number: int, edge: int = 8, open_below: bool = False) -> Cube:
+    """A ball (2) off the middle in a shell (5), another in every case; perhaps with all below its middle along i cut
+    away, so that shapes have a direction."""
     rng = np.random.default_rng(number)
     middle = rng.uniform(-0.7, 0.7, 3) + (edge - 1) / 2
     away = np.linalg.norm(np.moveaxis(np.indices((edge,) * 3), 0, -1) - middle, axis=-1)
     inner = rng.uniform(1.4, 1.9)
     labels = np.where(away < inner, 2, np.where(away < inner + 1.5, 5, 0)).astype(np.uint8)
+    if open_below:
+        labels[: int(middle[0])] = 0
     image = np.choose(labels, [-90.0, 0, 350, 0, 0, 110]) + rng.normal(0, 20, labels.shape)
     return Cube(image.astype(np.float32), labels, AFFINE.copy())
 
 
-def make_cache(folder: Path, cases: int = 6) -> Path:
-    """A cache as ``corfield slices`` writes it: one case for validation, one for the test, the others for training."""
+def make_cache(folder: Path, cases: int = 6, held_out: int = 1, open_below: bool = False) -> Path:
+    """A cache as ``corfield slices`` writes it: the last cases for the test, as many before them for validation."""
     made, splits = [], {}
     for number in range(cases):
         name = f"s{number:04d}"
-        volume = CaseVolume.of(name, cube_of(number), TOTALSEGMENTATOR_HEART)
+        volume = CaseVolume.of(name, cube_of(number, open_below=open_below), TOTALSEGMENTATOR_HEART)
         volume.write(folder / name / f"{name}-sdf.npz")
         rows = []
         for axis, index, pixels in slices_worth(volume.labels, TOTALSEGMENTATOR_HEART, 2):
@@ -69,7 +72,8 @@ def make_cache(folder: Path, cases: int = 6) -> Path:
             Slice.of(volume, axis, index, f"{name}-sdf.npz").write(folder / path)
             rows.append((path, axis, index, tuple(pixels)))
         made.append(CachedCase(name, name, f"{name}/{name}-sdf.npz", tuple(rows)))
-        splits[name] = {cases - 2: "validation", cases - 1: "test"}.get(number, "training")
+        left = (cases - 1 - number) // held_out
+        splits[name] = {0: "test", 1: "validation"}.get(left, "training")
     write_listing(folder, made, splits, TOTALSEGMENTATOR_HEART)
     return folder
 

@@ -20,7 +20,7 @@ def scalars(output_dir: Path, stage: str, name: str) -> list[float]:
 
 
 @pytest.mark.slow
-def test_adapters_draw_patients_never_seen_better_than_the_base_they_were_put_in(tmp_path: Path) -> None:
+def test_adapters_fit_patients_never_seen_better_than_the_base_they_were_put_in(tmp_path: Path) -> None:
     cache = make_cache(tmp_path / "cache", cases=24, held_out=4, open_below=True)
     train(cache, tmp_path, "vae", **SIZE, max_epochs=60, val_interval=20, learning_rate=0.004)
     assert scalars(tmp_path, "vae", "val_dice")[-1] > 0.8
@@ -29,9 +29,5 @@ def test_adapters_draw_patients_never_seen_better_than_the_base_they_were_put_in
     stages = {"codec_from": tmp_path / "vae" / "best.pt", "base_from": tmp_path / "base" / "best.pt"}
     train(cache, **(SIZE | untuned | stages), val_interval=1)
     train(cache, tmp_path, **SIZE, max_epochs=60, val_interval=10, learning_rate=0.002)
-    before, after = (
-        {name: scalars(folder, "lora", name) for name in ("val_loss", "val_dice")}
-        for folder in (tmp_path / "untuned", tmp_path)
-    )
-    assert min(after["val_loss"]) < before["val_loss"][0]
-    assert max(after["val_dice"]) > before["val_dice"][0]
+    before, after = (scalars(folder, "lora", "val_loss") for folder in (tmp_path / "untuned", tmp_path))
+    assert min(after) < 0.95 * before[0]

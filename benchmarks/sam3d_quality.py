@@ -44,13 +44,15 @@ BARS = ("untuned_base", "mean_shape", "nearest_case")
 CHAMBERS = ("heart_atrium_left", "heart_ventricle_left", "heart_atrium_right", "heart_ventricle_right")
 
 RECIPE: dict[str, Any] = {
+    "vae_max_epochs": 40,
     "base_structures": list(CHAMBERS),
     "base_turning": False,
     "base_learning_rate": 0.002,
-    "base_max_epochs": 120,
+    "base_max_epochs": 150,
     "lora_learning_rate": 0.002,
-    "lora_max_epochs": 120,
+    "lora_max_epochs": 250,
     "eval_draws": 8,
+    "eval_steps": 10,
 }
 """What is set unless it is given: the base knows the four chambers, and the adapters are to learn the myocardium too, a
 shape of another kind, without losing these. An answer is the mean of eight draws, with adapters and without."""
@@ -149,7 +151,7 @@ def _whole(value: float) -> str:
 
 def main(
     output: str,
-    cases: int = 60,
+    cases: int = 100,
     voxels: int = 32,
     seed: int = 7,
     split: str = "test",

@@ -67,7 +67,7 @@ def true_surfaces(seed: int, size: int) -> dict[int, Surface]:
 def outwards(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """The triangles counterclockwise seen from outside."""
     ordered = np.ascontiguousarray(faces, dtype=np.int32)
-    return ordered if Surface(vertices, ordered).volume_mm3 > 0 else ordered[:, ::-1].copy()
+    return ordered if Surface(vertices.astype(np.float64), ordered).volume_mm3 > 0 else ordered[:, ::-1].copy()
 
 
 def bounded(heart: phantoms.Heart, points_mm: np.ndarray) -> dict[int, np.ndarray]:

@@ -34,6 +34,7 @@ def test_the_distance_transform_is_half_a_voxel_off_the_last_voxel() -> None:
     assert clouds_accuracy.transform(mask, affine)(points_mm) == pytest.approx([-1.0, 0.0, 1.0, 5.0])
 
 
+@pytest.mark.slow
 def test_the_smallest_form_ends_with_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clouds_accuracy, "FINE", 72)
     monkeypatch.setattr(clouds_accuracy, "POINTS", 100)

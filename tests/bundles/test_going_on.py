@@ -43,8 +43,10 @@ def test_a_best_checkpoint_in_the_place_of_the_last_is_refused(begun: Path, copi
 
 
 def test_a_label_map_changed_since_the_run_was_begun_is_named(
-    begun: Path, copied: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    begun: Path, copied: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A config of logging that another test has read may have silenced it.
+    monkeypatch.setattr(logging.getLogger("custom.engines.keeping"), "disabled", False)
     labels = tmp_path / "labels"
     shutil.copytree(begun / "phantoms" / "labels", labels)
     os.utime(labels / "phantom_001.nii.gz", (1, 1))

@@ -164,3 +164,14 @@ def test_the_command_makes_clouds_and_takes_lists_of_lengths(
         main([*one, *points, "--near_sigmas_mm", "1,far"])
     error = capsys.readouterr().err
     assert ended.value.code == 2 and error.startswith("error: --near_sigmas_mm") and error.count("\n") == 1
+
+
+def test_no_points_at_all_are_refused_before_anything_is_written(
+    cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--points=0", "--near_points=0", "--surface_points=0", "--workers=1"]
+    with pytest.raises(SystemExit) as ended:
+        main(["clouds", str(cohort), str(tmp_path / "out"), *asked])
+    assert ended.value.code == 2
+    assert "surface points: found 0; wanted a whole number from 1" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -7,7 +7,7 @@
 Makes scans of phantom hearts and their slices, trains the bundle ``heart_sam3d_lora`` in its three stages (``vae``,
 ``base``, ``lora``) on the training patients, and asks about patients that none of them has seen: whole volumes, one
 question per structure and axis. Prints and writes OUTPUT/quality.md and quality.json; the page with pictures lies in
-OUTPUT/run_*/evaluation. What is done is not done again.
+OUTPUT/run_*/evaluation_*. What is done is not done again.
 
 ``--split validation`` asks about the validation patients instead: settings are to be chosen there, not on the test.
 ``--vae_NAME``, ``--base_NAME`` and ``--lora_NAME`` are settings of one stage, ``--eval_NAME`` of the evaluation, and
@@ -31,6 +31,7 @@ import torch
 from custom.engines.sparse.phantoms import make_sliced_phantoms
 from custom.engines.workflows import bundle_configs, run_bundle
 from custom.pipeline.records import digest
+from custom.report.drawn_page import write_drawn_report
 from custom.scoring.answers import format_answers, read_answers
 from custom.scoring.tables import markdown
 
@@ -111,7 +112,9 @@ def evaluated(run: Path, data: Path, split: str, settings: Mapping[str, Any]) ->
     folder = folder.with_name(f"{folder.name}_{digest(dict(settings))[:6]}") if settings else folder
     given = {"dataset_dir": str(data), "output_dir": str(run), "evaluation_dir": str(folder), "split": split}
     given |= {"cpu_threads": 1, "device": "cpu", **settings}
+    pictures = given.pop("pictures", 12)
     record = once(folder / "done.json", lambda: timed(["inference", "evaluate"], "evaluate", **given))
+    write_drawn_report(folder, data, pictures)
     return read_answers(folder / "metrics.json"), record["cpu_seconds"]
 
 

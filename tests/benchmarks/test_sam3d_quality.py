@@ -82,7 +82,7 @@ def test_the_smallest_form_trains_three_stages_and_asks_patients_held_out(tmp_pa
     assert 0 < found["settings"]["adapter_share"] < 0.1
     assert found["overall"]["mean_shape"]["dice"] > 0.5
     assert "Bars met: " in (tmp_path / "quality.md").read_text()
-    assert len(list((run / "evaluation" / "pictures").glob("*.png"))) == 2
+    assert len(list(run.glob("evaluation_*/pictures/*.png"))) == 2
     best = run / "lora" / "best.pt"
     before = best.stat().st_mtime_ns
     main(str(tmp_path), cases=10, quick=True, eval_pictures=1)

@@ -6,7 +6,7 @@
 
 Makes scans of phantom hearts and their slices, trains the bundle ``heart_sam3d_lora`` in its three stages (``vae``,
 ``base``, ``lora``) on the training patients, and asks about patients that none of them has seen: whole volumes, one
-question per structure and axis. Prints and writes OUTPUT/quality.md and quality.json; the page with pictures lies in
+question per structure and axis. Prints and writes OUTPUT/quality.md and quality.json; the evaluation lies in
 OUTPUT/run_*/evaluation_*. What is done is not done again.
 
 ``--split validation`` asks about the validation patients instead: settings are to be chosen there, not on the test.
@@ -58,7 +58,7 @@ RECIPE: dict[str, Any] = {
 """What is set unless it is given: the base knows the four chambers, and the adapters are to learn the myocardium too, a
 shape of another kind, without losing these. An answer is the mean of eight draws, with adapters and without."""
 
-QUICK = {"vae_max_epochs": 2, "base_max_epochs": 2, "lora_max_epochs": 2, "eval_steps": 3, "eval_pictures": 2}
+QUICK = {"vae_max_epochs": 2, "base_max_epochs": 2, "lora_max_epochs": 2, "eval_steps": 3}
 
 
 def parted(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

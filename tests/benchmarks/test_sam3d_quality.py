@@ -72,7 +72,7 @@ def test_the_report_says_who_was_asked_how_large_the_adapters_are_and_what_it_co
 
 @pytest.mark.slow
 def test_the_smallest_form_trains_three_stages_and_asks_patients_held_out(tmp_path: Path) -> None:
-    main(str(tmp_path), cases=10, quick=True, eval_pictures=1)
+    main(str(tmp_path), cases=10, quick=True)
     found = json.loads((tmp_path / "quality.json").read_text())
     run = tmp_path / found["run"]
     assert list(found["overall"])[:2] == ["lora", "untuned_base"]
@@ -82,8 +82,8 @@ def test_the_smallest_form_trains_three_stages_and_asks_patients_held_out(tmp_pa
     assert 0 < found["settings"]["adapter_share"] < 0.1
     assert found["overall"]["mean_shape"]["dice"] > 0.5
     assert "Bars met: " in (tmp_path / "quality.md").read_text()
-    assert len(list(run.glob("evaluation_*/pictures/*.png"))) == 2
+    assert len(list(run.glob("evaluation_*/predictions/*.nii.gz"))) == 30
     best = run / "lora" / "best.pt"
     before = best.stat().st_mtime_ns
-    main(str(tmp_path), cases=10, quick=True, eval_pictures=1)
+    main(str(tmp_path), cases=10, quick=True)
     assert best.stat().st_mtime_ns == before

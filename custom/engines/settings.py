@@ -168,7 +168,6 @@ RULES: dict[str, Rule] = {
     "evaluation_dir": PATH,
     "subvoxel": FLAG,
     **dict.fromkeys(("draws", "eval_batch_size"), whole(1)),
-    "pictures": whole(0),
     "tolerances_mm": each(positive(), least=1),
     "eval_axes": each(Rule("0, 1 or 2", lambda value: _is_whole(value) and 0 <= value <= 2), least=1),
     "slice_axis": Rule("0, 1 or 2", lambda value: _is_whole(value) and 0 <= value <= 2),

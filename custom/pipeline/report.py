@@ -1,4 +1,4 @@
-"""``corfield report``: the page of a finished repair or completion, written anew from the files of its folder."""
+"""``corfield report``: the page of what has been run, written from the files of its folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from ..cohort.cases import label_maps
 from ..errors import InputError
 from ..report.case import ReportCase
+from ..report.drawn_page import METRICS, write_drawn_report
 from ..report.page import write_report
 from ..report.story import COMPLETION, REPAIR
 from ..scoring.changes import RepairRow
@@ -24,10 +25,12 @@ def run_report(output: Path, page: Path | None = None, reference: Path | None = 
     """Write the page of a finished run anew, and give its place.
 
     The measures are those of the run's ``metrics.csv``: a reference given here is shown, and nothing is scored against
-    it. With the run's own settings the page has the bytes that the run has written.
+    it. With the run's own settings the page has the bytes that the run has written. The page of an evaluation of hearts
+    drawn from one slice (it has a ``metrics.json``) is written by this command alone; its reference is the folder of
+    slices that was asked about.
 
     Args:
-        output: folder of a repair or a completion.
+        output: folder of a repair, a completion or an evaluation.
         page: the HTML file; ``report/index.html`` in the folder if left out.
         reference: folder of true label maps of the same names, to be shown beside the others; those that the run was
             given if left out.
@@ -40,9 +43,12 @@ def run_report(output: Path, page: Path | None = None, reference: Path | None = 
     check_count("--cases", shown)
     if not output.is_dir():
         raise InputError(output, "no such folder", "the output of corfield repair or complete", "Check the path.")
+    place = output / "report" / "index.html" if page is None else page
+    if (output / METRICS).is_file():
+        with only_run_in(output):
+            return write_drawn_report(output, "" if reference is None else reference, shown, place)
     told = Told.of(read_record(output / "shown.json"), output)
     truth = told.truth if reference is None else find_truth(reference, told.before)
-    place = output / "report" / "index.html" if page is None else page
     with only_run_in(output):
         cases, title = cases_of(output, told, truth), f"CorField {told.work}"
         story = COMPLETION if told.work == "completion" else REPAIR

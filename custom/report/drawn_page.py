@@ -23,6 +23,8 @@ from .drawn_pictures import grid_picture, overlay_picture
 from .tables import heading, number, text
 
 METRICS, PREDICTIONS, PICTURES = "metrics.json", "predictions", "pictures"
+CACHE = "cache_dir"
+"""Where the settings of an evaluation say which slices were asked about; a page does not name places."""
 
 _NOTE = (
     "Every measure is of whole volumes of the patients of the split named above; means over structures. Distances run "
@@ -32,24 +34,32 @@ _NOTE = (
 )
 
 
-def write_drawn_report(folder: str | Path, cache_dir: str | Path, pictures: int = 12) -> Path:
-    """Write ``pictures/NAME-overlay.png`` and ``NAME-grid.png`` of some questions, and ``index.html`` with them.
+def write_drawn_report(
+    folder: str | Path, cache_dir: str | Path = "", pictures: int = 12, page: Path | None = None
+) -> Path:
+    """Write ``pictures/NAME-overlay.png`` and ``NAME-grid.png`` of some questions, and a page with them.
 
     The questions are spread evenly from the worst Dice of the first method to its best, the worst first.
 
     Args:
         folder: of an evaluation: ``metrics.json`` and ``predictions/NAME.nii.gz``.
-        cache_dir: the slices that were asked about.
+        cache_dir: the slices that were asked about; those that the evaluation has noted if empty.
         pictures: how many questions are shown; 0 for none.
+        page: the HTML file; ``index.html`` in the folder if left out.
 
     Returns:
         The page's path.
 
     Raises:
-        InputError: no evaluation there, a question whose slice is not in the cache, or a place that cannot be written.
+        InputError: no evaluation there, no cache known, a question whose slice is not in it, or a place that cannot be
+            written.
     """
     folder = Path(folder)
     content = read_answers(folder / METRICS)
+    cache_dir = str(cache_dir) or str(content["settings"].get(CACHE, ""))
+    if not cache_dir:
+        remedy = "Say with --reference where they are."
+        raise InputError(folder / METRICS, "no word of the slices asked about", "their folder", remedy)
     label_table, lists = read_listing(cache_dir)
     items = {(one["case"], one["axis"], one["slice_idx"]): one for split in SPLITS for one in lists[split]}
     shown = []
@@ -59,7 +69,7 @@ def write_drawn_report(folder: str | Path, cache_dir: str | Path, pictures: int 
             remedy = "Give the cache that was evaluated."
             raise InputError(cache_dir, f"no slice {row['slice_idx']} of {row['case']}", "every slice asked", remedy)
         shown.append((row, _drawn(folder, row, items[key], label_table)))
-    page = folder / "index.html"
+    page = folder / "index.html" if page is None else page
     write_bytes(page, page_text(content, shown).encode())
     return page
 
@@ -79,6 +89,7 @@ def page_text(content: Mapping[str, Any], shown: Sequence[tuple[Mapping[str, Any
     facts = "".join(
         f"<div><dt>{escape(str(name).replace('_', ' '))}</dt><dd>{escape(_told(value))}</dd></div>"
         for name, value in content["settings"].items()
+        if name != CACHE
     )
     about = "".join(f"<li><b>{escape(name)}</b>: {escape(what)}</li>" for name, what in content["methods"].items())
     spacing = float(content["settings"].get("spacing_mm", 1.0))

@@ -147,5 +147,7 @@ def test_a_page_needs_an_evaluation_and_its_own_cache(tmp_path: Path) -> None:
     cache = write_cache(tmp_path / "cache")
     with pytest.raises(InputError, match="Evaluate first"):
         write_drawn_report(tmp_path, cache)
+    with pytest.raises(InputError, match="found no word of the slices asked about.*--reference"):
+        write_drawn_report(write_evaluation(tmp_path / "run"))
     with pytest.raises(InputError, match="no slice"):
         write_drawn_report(write_evaluation(tmp_path / "run"), write_cache(tmp_path / "other", ("s7", "s8")))

@@ -34,17 +34,6 @@ class Shapes:
     def __init__(self, labels: UInt8[np.ndarray, "n s s s"], label_table: StructureTable) -> None:
         self.labels, self.label_table = labels, label_table
 
-    @classmethod
-    def read(cls, cache_dir: str | Path, split: str = "training") -> Shapes:
-        """Those of a cache; ``InputError`` as :func:`custom.slices.listing.find_volumes`, or cubes of two sizes."""
-        label_table, _ = read_listing(cache_dir)
-        labels = [CaseVolume.read(item["sdf"]).labels for item in find_volumes(cache_dir, split)]
-        sizes = {one.shape[0] for one in labels}
-        if len(sizes) > 1:
-            found = f"cubes of {' and '.join(map(str, sorted(sizes)))} voxels"
-            raise InputError(cache_dir, found, "cubes of one size", "Make the slices again.")
-        return cls(np.stack(labels), label_table)
-
     def of(self, structure: str) -> Bool[np.ndarray, "m s s s"]:
         """The structure in each case that has it.
 
@@ -56,6 +45,17 @@ class Shapes:
         if not len(masks):
             raise InputError(structure, "in no training case", "in at least one", "Leave it out of the structures.")
         return masks
+
+
+def read_shapes(cache_dir: str | Path, split: str = "training") -> Shapes:
+    """Those of a cache; ``InputError`` as :func:`custom.slices.listing.find_volumes`, or cubes of two sizes."""
+    label_table, _ = read_listing(cache_dir)
+    labels = [CaseVolume.read(item["sdf"]).labels for item in find_volumes(cache_dir, split)]
+    sizes = {one.shape[0] for one in labels}
+    if len(sizes) > 1:
+        found = f"cubes of {' and '.join(map(str, sorted(sizes)))} voxels"
+        raise InputError(cache_dir, found, "cubes of one size", "Make the slices again.")
+    return Shapes(np.stack(labels), label_table)
 
 
 def extruded_slice(mask: Bool[np.ndarray, "s s"], axis: int, index: int) -> Bool[np.ndarray, "s s s"]:

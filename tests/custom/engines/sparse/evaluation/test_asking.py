@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -25,6 +26,7 @@ from custom.engines.sparse.evaluation.questions import find_questions
 from custom.engines.sparse.evaluation.scoring import surface_of, told_of
 from custom.engines.sparse.model import ShapeModel
 from custom.engines.workflows import bundle_configs, run_bundle
+from custom.pipeline.report import run_report
 from tests.custom.report.drawing import AFFINE, INDEX, LV, SIDE, TRUTH, box, write_cache
 
 SIZES = json.loads(Path("bundles/heart_sam3d_lora/configs/sizes/tiny.json").read_text())
@@ -166,7 +168,7 @@ def test_the_bundle_scores_every_method_on_volumes_and_says_that_nothing_is_trai
     guesses = ["mean_shape", "mean_shape_placed", "nearest_case", "extruded_slice"]
     assert list(content["overall"]) == ["lora", "untuned_base", *guesses, "codec_ceiling"]
     assert content["banner"].startswith("UNTRAINED: random weights in encoder, decoder")
-    assert "UNTRAINED" in logged and "UNTRAINED" in (folder / "index.html").read_text()
+    assert "UNTRAINED" in logged
     assert (content["settings"]["patients"], content["settings"]["training_cases"]) == (1, 2)
     assert content["settings"]["spacing_mm"] == pytest.approx(3.0)
     # Every training case is the truth itself here.
@@ -191,4 +193,17 @@ def test_the_bundle_writes_a_volume_and_a_mesh_of_each_answer(evaluated: tuple[P
     both = ((volume > 0) & box(*TRUTH)).sum()
     assert rows[0]["method"] == "lora"
     assert rows[0]["dice"] == pytest.approx(2 * both / ((volume > 0).sum() + box(*TRUTH).sum()))
+
+
+def test_the_page_is_written_from_the_folder_alone_and_from_slices_that_have_moved(
+    evaluated: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = evaluated
+    page = run_report(folder, tmp_path / "page.html")
     assert len(list((folder / "pictures").iterdir())) == 6
+    text = page.read_text(encoding="utf-8")
+    cache = json.loads((folder / "metrics.json").read_text())["settings"]["cache_dir"]
+    assert "UNTRAINED" in text and Path(cache).is_absolute() and cache not in text
+    shutil.copytree(cache, tmp_path / "moved")
+    assert run_report(folder, reference=tmp_path / "moved") == folder / "report" / "index.html"
+    assert (folder / "report" / "index.html").read_text(encoding="utf-8") == text

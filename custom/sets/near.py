@@ -24,11 +24,11 @@ def rows_of(members: Tensor, index: Tensor) -> Tensor:
 
 
 class Neighbours(NamedTuple):
-    """Who is near: ``index`` among the members [batch, n, k], nearest first, ``away``, from each to the point [batch,
+    """Who is near: ``which`` of the members [batch, n, k], nearest first, ``away``, from each to the point [batch,
     n, k, 3], in units of the frame, and ``nearness`` [batch, n, k], the logarithm of a weight that falls from 1 to
     about 0 at the last of them, so that nothing jumps where the neighbours change."""
 
-    index: Tensor
+    which: Tensor
     away: Tensor
     nearness: Tensor
 
@@ -70,7 +70,7 @@ class NearPlanes(nn.Module):
 
     def forward(self, members: Tensor, near: Neighbours) -> Tensor:
         """[batch, n, channels] from members [batch, m, width]."""
-        both = rows_of(torch.cat([self.unit * self.values(members), self.slopes(members)], dim=2), near.index)
+        both = rows_of(torch.cat([self.unit * self.values(members), self.slopes(members)], dim=2), near.which)
         slopes = both[..., self.channels :].unflatten(3, (3, self.channels))
         heights = both[..., : self.channels] + (slopes * near.away[..., None]).sum(dim=3)
         return (near.nearness.softmax(dim=2)[..., None] * heights).sum(dim=2)
@@ -101,7 +101,7 @@ class NearAttention(nn.Module):
         away, width = self.scale * near.away, members.shape[2]
         length = (away.square().sum(dim=3, keepdim=True) + 1e-9).sqrt()
         directions = torch.cat([away, length, away.sin(), away.cos()], dim=3)
-        both = rows_of(torch.cat([self.said(members), self.slopes(members)], dim=2), near.index)
+        both = rows_of(torch.cat([self.said(members), self.slopes(members)], dim=2), near.which)
         heard = both[..., :width] + self.along(directions) + both[..., width:] * self.across(directions)
         if contents is not None:
             heard = heard + self.asked(contents)[:, :, None]

@@ -27,7 +27,7 @@ def test_members_beyond_the_neighbours_are_not_heard() -> None:
     places = torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [0, 0.2, 0], [0, 0, 0.3], [0.5, 0, 0]])[None]
     members, point = torch.randn(1, 5, 12), torch.zeros(1, 1, 3)
     near = neighbours_of(point, places, 3)
-    assert near.index.tolist() == [[[0, 1, 2]]]
+    assert near.which.tolist() == [[[0, 1, 2]]]
     before = attention(members, near)
     members[:, 3:] += 1
     assert torch.equal(before, attention(members, near))

@@ -36,10 +36,10 @@ def content_of(root: Path, name: str) -> Content:
 
 
 def faults_with(root: Path, name: str, content: Content) -> list[Fault]:
-    """What is said of the first list that has a config, with other content in that config."""
+    """What is said of a list in which as few others as can be lie over a config, with other content in that config."""
     planned: Plan = PLANS[root.name]
     documents = {**planned.documents, name: Document(name, content)}
-    names = next(names for names in planned.lists if name in names)
+    names = min((names for names in planned.lists if name in names), key=lambda names: names[::-1].index(name))
     with importing_from(root):
         return list(Doctor(root, {}, documents, planned.bases).examine([documents[one] for one in names], names).faults)
 

@@ -109,6 +109,7 @@ class Completing:
         structures: str = "",
         reference: str = "",
         label_table: str = PUBLIC_CARDIAC_CT.name,
+        draws: int = 4,
         device: str = "",
         workers: int = 0,
     ) -> None:
@@ -134,6 +135,8 @@ class Completing:
             reference: folder of true label maps of the same names, to score against: Dice, HD95, surface Dice, of given
                 and of completed structures apart, and how often completed voxels are right by confidence.
             label_table: which number is which structure: public_cardiac_ct or totalsegmentator_heart.
+            draws: random parts of the given surfaces that the network is shown, one after the other; its answers are
+                averaged. More cost more time and are a little nearer to the truth.
             device: cpu or cuda; the GPU if left out and there is one.
             workers: processes; as many as there are cores if left out, and one for completing on a GPU.
         """
@@ -145,6 +148,7 @@ class Completing:
             structures=listed(structures),
             reference=Path(str(reference)) if reference != "" else None,
             label_table=str(label_table),
+            draws=draws,
             device=str(device),
             workers=workers,
         )

@@ -142,7 +142,7 @@ def signatures(request: CompletionRequest, cases: Sequence[CheckedCase]) -> dict
     with open(request.checkpoint, "rb") as stream:
         while part := stream.read(1 << 22):
             hashed.update(part)
-    settings = [__version__, hashed.hexdigest(), request.smooth_given, request.label_table]
+    settings = [__version__, hashed.hexdigest(), request.smooth_given, request.label_table, request.draws]
     return {
         case.name: digest(settings, case.path, case.fingerprint, request.missing(case), sorted(case.structures))
         for case in cases
@@ -198,6 +198,7 @@ def _arguments(request: CompletionRequest, case: CheckedCase) -> dict[str, objec
             "checkpoint": str(request.checkpoint.absolute()),
             "keep_given": not request.smooth_given,
             "complete_only": list(request.wanted),
+            "draws": request.draws,
             "label_table": request.label_table,
             "device": request.asked_on,
         },

@@ -36,6 +36,7 @@ class CompletionRequest:
         workers: processes; 0 for as many as there are cores, and one for completing on a GPU.
         label_table: which number is which structure.
         tolerance_mm: of the surface Dice.
+        draws: parts of the given surfaces that the network is shown; what it answers to each is averaged.
     """
 
     labels: Path
@@ -48,6 +49,7 @@ class CompletionRequest:
     workers: int = 0
     label_table: str = PUBLIC_CARDIAC_CT.name
     tolerance_mm: float = 1.0
+    draws: int = 4
 
     @property
     def table(self) -> StructureTable:
@@ -98,6 +100,7 @@ def check(request: CompletionRequest) -> Trained:
     """
     _ = request.wanted
     check_count("--workers", request.workers)
+    check_count("--draws", request.draws, least=1)
     check_device(request.asked_on)
     if request.reference is not None and not request.reference.is_dir():
         found, wanted = "no such folder", "a folder of true label maps"

@@ -102,10 +102,10 @@ def check(request: Request) -> None:
         raise InputError(request.reference, found, wanted, "Check --reference.")
 
 
-def check_count(flag: str, value: Any) -> None:
-    """Refuse what is no whole number from 0. Raises ``InputError``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InputError(flag, repr(value), "a whole number from 0", "Correct it.")
+def check_count(flag: str, value: Any, least: int = 0) -> None:
+    """Refuse what is no whole number from ``least``. Raises ``InputError``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(flag, repr(value), f"a whole number from {least}", "Correct it.")
 
 
 def check_device(device: str) -> None:

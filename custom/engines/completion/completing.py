@@ -33,6 +33,8 @@ class Completer:
         scale_mm: mm that are 1 in its frame.
         centre_mm: world mm that are 0 in it, if that is one place for all cases; else the middle of each grid.
         surface_points: of the cloud it is shown.
+        draws: how many such parts of a cloud it is shown, one after the other; the answer is the mean of its distances.
+            A part of a cloud says a little less than the whole, each part something else.
         stride: of the first lattice, see :func:`custom.sets.dense.labels_on_grid`.
         bf16: run its matrix products in bfloat16.
         seed: of the choice of surface points.
@@ -46,6 +48,7 @@ class Completer:
     stride: int = 4
     bf16: bool = False
     seed: int = 0
+    draws: int = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,7 @@ def load_completer(
     device: str | torch.device = "cpu",
     stride: int = 4,
     bf16: bool = False,
+    draws: int = 4,
 ) -> Completer:
     """The completer of a checkpoint; ``InputError`` as :func:`custom.engines.completion.checkpoint.load_completion`."""
     content = load_completion(path, label_table, device)
@@ -78,11 +82,11 @@ def load_completer(
     network = network_of(content).to(device)
     scale_mm, centre_mm = float(settings["frame"]["scale_mm"]), tuple(settings["frame"]["centre_mm"])
     points = int(settings["surface_points"])
-    return Completer(network, table(label_table), scale_mm, centre_mm, points, stride, bf16)
+    return Completer(network, table(label_table), scale_mm, centre_mm, points, stride, bf16, draws=draws)
 
 
 def image_of(cloud: Cloud, completer: Completer, where: str | Path = "label map") -> tuple[Tensor, Tensor]:
-    """What the network is shown of a cloud: the image [1, channels, n], and which structures [1, structures].
+    """What the network is shown of a cloud: images [draws, channels, n], and which structures [1, structures].
 
     Raises:
         InputError: naming ``where``; nothing is there, or the frame is not the one the network was trained in.
@@ -94,9 +98,10 @@ def image_of(cloud: Cloud, completer: Completer, where: str | Path = "label map"
         found, wanted = f"a frame of {cloud.scale_mm:g} mm", f"one of {completer.scale_mm:g} mm"
         raise InputError(where, found, wanted, "Make the cloud with the scale of the network, or train anew.")
     generator = np.random.default_rng(completer.seed)
-    rows = chosen(generator, np.arange(len(cloud.surface_points_mm)), completer.surface_points)
-    image = torch.from_numpy(image_at(cloud.in_frame(), rows, completer.network.normals))[None]
-    return image, torch.from_numpy(np.asarray(cloud.present))[None]
+    every, in_frame = np.arange(len(cloud.surface_points_mm)), cloud.in_frame()
+    parts = [chosen(generator, every, completer.surface_points) for _ in range(completer.draws)]
+    images = np.stack([image_at(in_frame, rows, completer.network.normals) for rows in parts])
+    return torch.from_numpy(images), torch.from_numpy(np.asarray(cloud.present))[None]
 
 
 def matrix_to_frame(
@@ -109,21 +114,21 @@ def matrix_to_frame(
 
 
 class Asked:
-    """One heart, encoded once: asked for some of its structures at any points of its frame.
+    """One heart, each draw of it encoded once: asked for some of its structures at any points of its frame.
 
     Args:
         completer: of the network.
-        image, input_present: of :func:`image_of`.
+        images, input_present: of :func:`image_of`.
     """
 
     @torch.no_grad()
-    def __init__(self, completer: Completer, image: Tensor, input_present: Tensor) -> None:
+    def __init__(self, completer: Completer, images: Tensor, input_present: Tensor) -> None:
         self.completer, self.device = completer, next(completer.network.parameters()).device
         self.channels: list[int] | None = None
         present = input_present.to(self.device)
         with self._cast():
-            codes = completer.network.encode(image.to(self.device), present)
-            self.tokens = completer.network.think(codes, present)
+            each = [completer.network.encode(image[None].to(self.device), present) for image in images]
+            self.tokens = [completer.network.think(codes, present) for codes in each]
 
     def _cast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.completer.bf16)
@@ -131,9 +136,10 @@ class Asked:
     @torch.no_grad()
     def __call__(self, points: Tensor) -> Tensor:
         """Signed distances [structures, n] at points [3, n], of ``channels`` if that is set."""
+        asked = points[None].to(self.device).float()
         with self._cast():
-            found = self.completer.network.answer(self.tokens, points[None].to(self.device).float())[0]
-        distances: Tensor = found.float().cpu()
+            found = [self.completer.network.answer(tokens, asked)[0].float() for tokens in self.tokens]
+        distances: Tensor = torch.stack(found).mean(dim=0).cpu()
         return distances if self.channels is None else distances[self.channels]
 
 
@@ -195,8 +201,8 @@ def complete_case(
         InputError: a label map of background alone.
     """
     cloud = seen_of(labels, affine, completer.label_table, completer.scale_mm, completer.centre_mm)
-    image, present = image_of(cloud, completer)
-    asked, shown = Asked(completer, image, present), present[0].numpy()
+    images, present = image_of(cloud, completer)
+    asked, shown = Asked(completer, images, present), present[0].numpy()
     shape = (labels.shape[0], labels.shape[1], labels.shape[2])
     to_frame = matrix_to_frame(affine, cloud.centre_mm, cloud.scale_mm)
     channels = [channel for channel, there in enumerate(shown) if not (keep_given and there)]

@@ -82,9 +82,9 @@ class Withheld:
 class LoadGivend(Transform):
     """Read what is given, and make of it what the network is shown.
 
-    Leaves ``image`` [3 + structures, n], ``input_present`` [structures], ``given`` [1, i, j, k], the label map without
-    what was withheld, ``affine`` [4, 4] and ``to_frame`` [3, 4]. Of a cloud no label map is given: ``given`` is 0
-    everywhere, on the grid the cloud was made from, and ``mapped`` is false.
+    Leaves ``image`` [draws, 3 + structures, n], ``input_present`` [structures], ``given`` [1, i, j, k], the label map
+    without what was withheld, ``affine`` [4, 4] and ``to_frame`` [3, 4]. Of a cloud no label map is given: ``given`` is
+    0 everywhere, on the grid the cloud was made from, and ``mapped`` is false.
 
     Args:
         completer: of the network.
@@ -111,9 +111,9 @@ class LoadGivend(Transform):
         else:
             cloud = reduced(Cloud.read(item["path"]), self.withheld, int(item["index"]))
             given = np.zeros(cloud.shape, np.uint8)
-        image, input_present = image_of(cloud, self.completer, item["path"])
+        images, input_present = image_of(cloud, self.completer, item["path"])
         to_frame = matrix_to_frame(cloud.affine, cloud.centre_mm, cloud.scale_mm)
-        item |= {"image": image[0], "input_present": input_present[0], "mapped": mapped}
+        item |= {"image": images, "input_present": input_present[0], "mapped": mapped}
         item |= {"given": torch.from_numpy(given.astype(np.uint8))[None], "affine": torch.from_numpy(cloud.affine)}
         return {**item, "to_frame": torch.from_numpy(to_frame)}
 

@@ -60,7 +60,7 @@ class MapInferer(Inferer):
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
         assert isinstance(network, nn.Module)
         completer = replace(self.completer, network=bare_network(network))
-        asked = Asked(completer, inputs, kwargs["input_present"])
+        asked = Asked(completer, inputs[0], kwargs["input_present"])
         given, shown = kwargs["given"][0, 0].cpu().numpy(), kwargs["input_present"][0].cpu().numpy()
         to_frame = kwargs["to_frame"][0].cpu().numpy()
         keep = self.keep_given and bool(kwargs["mapped"][0])

@@ -60,6 +60,7 @@ def test_what_no_completion_can_use_is_refused_before_anything_is_written(labels
         ({"label_table": "totalsegmentator_heart"}, "Give --label_table public_cardiac_ct"),
         ({"structures": ("LAB",)}, "found 'LAB'"),
         ({"workers": -1}, "--workers: found -1"),
+        ({"draws": 0}, "--draws: found 0"),
         ({"device": "abacus"}, "--device: found 'abacus'"),
         ({"reference": tmp_path / "nowhere"}, "nowhere: found no such folder"),
         ({"reference": output / "completed"}, "completed: found no such folder"),

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from custom.anatomy import table
 from custom.engines.completion.asking import CompletionInferer, LatticeInferer, PrepareCompletion, PrepareLattice
-from custom.engines.completion.completing import Completer, complete_case, merged
+from custom.engines.completion.clouds import seen_of
+from custom.engines.completion.completing import Asked, Completer, complete_case, image_of, merged
 from custom.engines.completion.drawing import RandCompletiond
 from custom.engines.completion.hiding import Hiding
 from custom.engines.completion.metric import CompletionDice
@@ -103,6 +104,21 @@ def test_one_structure_is_enough_and_none_is_not() -> None:
     assert len(complete_case(only, AFFINE, completer()).completed) == 9
     with pytest.raises(InputError, match="no structure to complete it from"):
         complete_case(np.zeros(SHAPE, np.uint8), AFFINE, completer())
+
+
+def test_several_parts_of_a_cloud_are_asked_about_and_averaged() -> None:
+    torch.manual_seed(0)
+    network = set_network("placed", width=8, heads=1, depth=1, point_queries=3, class_tokens=1, latent_channels=4)
+    torch.nn.init.normal_(network.head.weight)
+    one, several = (Completer(network.eval(), table(), SCALE_MM, surface_points=101, draws=draws) for draws in (1, 3))
+    cloud = seen_of(without("LV"), AFFINE, table(), SCALE_MM, ())
+    (first, present), (images, _) = image_of(cloud, one), image_of(cloud, several)
+    assert images.shape == (3, *first.shape[1:])
+    assert torch.equal(images[:1], first) and not torch.equal(images[1], images[2])
+    points = torch.rand(3, 17) - 0.5
+    each = torch.stack([Asked(one, image[None], present)(points) for image in images])
+    assert each.std(dim=0).max() > 1e-4
+    assert torch.allclose(Asked(several, images, present)(points), each.mean(dim=0), atol=1e-6)
 
 
 def test_what_is_given_wins_every_voxel_it_holds() -> None:

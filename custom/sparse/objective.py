@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,21 +62,49 @@ class FlowLoss:
     time: Tensor
 
 
-def drawn_times(count: int, mean: float = -1.0, deviation: float = 1.0, device: torch.device | None = None) -> Tensor:
-    """Times [count] in (0, 1): the logistic function of normal numbers; -1 puts most of them near the noise."""
-    return (mean + deviation * torch.randn(count, device=device)).sigmoid()
+@dataclass(frozen=True)
+class Chance:
+    """What chance decides of each case of a step.
+
+    Attributes:
+        noise: unit noise, of the codes' shape.
+        normal: a normal number each, that becomes the time.
+        even: a number from 0 to 1 each, that decides whether the flow is told anything.
+    """
+
+    noise: Float[Tensor, "b ..."]
+    normal: Float[Tensor, " b"]
+    even: Float[Tensor, " b"]
 
 
-def untold(context: Float[Tensor, "b m v"], share: float) -> Float[Tensor, "b m v"]:
+def chance_of(seeds: Sequence[int], like: Float[Tensor, "b ..."]) -> Chance:
+    """The chance of each case from its own seed: whatever batch and process it is in, the same."""
+    rows = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(like.shape[1:], generator=generator)
+        rows.append((noise, torch.randn((), generator=generator), torch.rand((), generator=generator)))
+    noise, normal, even = (torch.stack(part).to(like) for part in zip(*rows, strict=True))
+    return Chance(noise, normal, even)
+
+
+def drawn_times(
+    normal: Float[Tensor, " b"], mean: float | int = -1.0, deviation: float | int = 1.0
+) -> Float[Tensor, " b"]:
+    """Times in (0, 1) of normal numbers: their logistic function; a mean of -1 puts most of them near the noise."""
+    return (mean + deviation * normal).sigmoid()
+
+
+def untold(context: Float[Tensor, "b m v"], even: Float[Tensor, " b"], share: float | int) -> Float[Tensor, "b m v"]:
     """What the flow is told, all 0 for about ``share`` of the cases: what guidance needs (Ho and Salimans, 2022)."""
-    kept = torch.rand(context.shape[0], device=context.device) >= share
-    return context * kept[:, None, None]
+    return context * (even >= share)[:, None, None]
 
 
 def flow_loss(
     flow: Velocity,
     codes: Float[Tensor, "b n c"],
     context: Float[Tensor, "b m v"],
+    chance: Chance,
     untold_share: float = 0.1,
     time_mean: float = -1.0,
     time_deviation: float = 1.0,
@@ -85,21 +113,21 @@ def flow_loss(
     """The rectified-flow loss (Liu et al., ICLR 2023) of the shape's codes.
 
     At time t a case is (1 - t) noise + t codes and its velocity is codes - noise. The step-size embedder takes part
-    with a step size of 0. Random numbers are torch's own, so a resumed run goes on as it would have.
+    with a step size of 0.
 
     Args:
         flow: see :class:`~custom.sparse.flow.SparseFlow`.
         codes: of the shapes.
         context: what the flow is told of each.
+        chance: noise and moment of each.
         untold_share: of the cases, told nothing.
         time_mean: see :func:`drawn_times`.
         time_deviation: likewise.
         shape_weight: of the loss. The published training of the pose has 0 here, which trains no shape.
     """
-    time = drawn_times(codes.shape[0], time_mean, time_deviation, codes.device).to(codes.dtype)
-    noise = torch.randn_like(codes)
+    time, noise = drawn_times(chance.normal, time_mean, time_deviation).to(codes.dtype), chance.noise
     ahead = time[:, None, None]
     between = (1 - ahead) * noise + ahead * codes
-    velocity = flow(between, time, untold(context, untold_share))
+    velocity = flow(between, time, untold(context, chance.even, untold_share))
     loss = shape_weight * F.mse_loss(velocity, codes - noise)
     return FlowLoss(loss, between + (1 - ahead) * velocity, time)

@@ -43,7 +43,7 @@ class PrepareShape(PrepareBatch):
 
         target = there(TRUTH)
         known = list(zip(batchdata["index"].tolist(), batchdata["turn"].tolist(), strict=True))
-        beside = {"conditions": there(TOLD), "known": known}
+        beside = {"conditions": there(TOLD), "known": known, "chance": batchdata["chance"]}
         return target["occupancy"], target | {"structure": batchdata["structure"]}, (), beside
 
 
@@ -92,9 +92,10 @@ class TrainingInferer(Inferer):
         model = bare_model(network)
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.bf16):
             if model.stage == "vae":
-                answer: dict[str, Tensor] = network(inputs.float())
+                answer: dict[str, Tensor] = network(inputs.float(), chance=kwargs["chance"])
             else:
-                answer = network(self.codes.of(model, inputs, kwargs["known"]), kwargs["conditions"])
+                codes = self.codes.of(model, inputs, kwargs["known"])
+                answer = network(codes, kwargs["conditions"], kwargs["chance"])
                 if self.decode:
                     answer["decoded"] = model.decoded(answer["estimate"])
         return {name: value.float() for name, value in answer.items()}
@@ -130,11 +131,9 @@ class ValidationInferer(TrainingInferer):
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         assert isinstance(network, nn.Module)
         model, known = bare_model(network), kwargs["known"]
-        devices = [inputs.device] if inputs.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(self.seed * 1_000_003 + known[0][0])
-            asked = 1 if model.stage == "vae" else self.draws
-            answers = [super(ValidationInferer, self).__call__(inputs, network, **kwargs) for _ in range(asked)]
+        asked = range(1 if model.stage == "vae" else self.draws)
+        each = [kwargs | {"chance": kwargs["chance"] + draw} for draw in asked]
+        answers = [super(ValidationInferer, self).__call__(inputs, network, **own) for own in each]
         answer = answers[-1]
         if model.stage == "vae":
             return answer | {"drawn": answer["logits"].sigmoid()}

@@ -15,7 +15,7 @@ from ...sparse.codec import StructureDecoder, StructureEncoder, as_grid, as_toke
 from ...sparse.conditions import Conditioner
 from ...sparse.drawing import draw
 from ...sparse.flow import SparseFlow
-from ...sparse.objective import flow_loss
+from ...sparse.objective import chance_of, flow_loss
 from ...sparse.origins import origin, record_origin, untrained_banner
 from ...sparse.tokens import DinoEmbedder, PatchEmbedder, PointPatches
 
@@ -171,25 +171,30 @@ class ShapeModel(nn.Module):
         context: Tensor = self.conditioner(*own, full=tuple(full) or None)
         return context
 
-    def forward(self, inputs: Tensor, conditions: Mapping[str, Tensor] | None = None) -> Any:
+    def forward(
+        self, inputs: Tensor, conditions: Mapping[str, Tensor] | None = None, chance: Tensor | None = None
+    ) -> Any:
         """What the stage's loss is made of, or the shapes drawn.
 
         In stage ``vae`` of occupancy [b, 1, s, s, s]: ``logits``, ``mean`` and ``log_variance``. Else of tokens
         [b, n, c] and what the flow is told of them: ``flow`` (the loss), ``estimate`` (tokens) and ``time``. Of
         pictures alone, [b, 5, h, w] of image, mask and pointmap side by side (10 with those of the whole slice), the
-        probabilities of :meth:`draw_shapes`.
+        probabilities of :meth:`draw_shapes`. ``chance`` [b] are the seeds of all that is random of each case; 0, 1 and
+        so on if left out.
         """
         if inputs.ndim == 4:
             return self.draw_shapes(told_apart(inputs))
+        seeds = list(range(len(inputs))) if chance is None else chance.tolist()
         if self.stage == "vae":
             mean, log_variance = self.encoder(inputs)
-            noise = torch.randn_like(mean) * (0.5 * log_variance).exp() if self.training else 0.0
+            noise = chance_of(seeds, mean).noise * (0.5 * log_variance).exp() if self.training else 0.0
             return {"logits": self.decoder(mean + noise), "mean": mean, "log_variance": log_variance}
         assert conditions is not None
         found = flow_loss(
             self.flow,
             inputs,
             self.told(conditions),
+            chance_of(seeds, inputs),
             float(self.untold_share) if self.training else 0.0,
             float(self.time_mean),
             float(self.time_deviation),

@@ -148,7 +148,8 @@ class LoadShaped(Transform):
 class RandSliced(Randomizable, Transform):
     """Choose one slice of an item's structure, and perhaps a rotation of the cube; one draw a case and epoch.
 
-    Adds :func:`conditions_of`, ``axis`` and ``slice_idx`` of the slice in the cube as it is then, and ``turn``; leaves
+    Adds :func:`conditions_of`, ``axis`` and ``slice_idx`` of the slice in the cube as it is then, ``turn``, and
+    ``chance``, the seed of all else that is random of the item in the epoch, such as its noise; leaves
     ``occupancy`` and ``sdf_mm`` turned, and takes ``slices`` away. A draw depends on the seed, the epoch and the item
     alone.
 
@@ -185,6 +186,6 @@ class RandSliced(Randomizable, Transform):
         order, back = turns()[turn]
         axis = order.index(chosen["axis"])
         edge = item["occupancy"].shape[-1]
-        item["turn"], item["axis"] = turn, axis
+        item["turn"], item["axis"], item["chance"] = turn, axis, int(generator.integers(2**62))
         item["slice_idx"] = edge - 1 - chosen["slice_idx"] if back[axis] else chosen["slice_idx"]
         return item

@@ -10,7 +10,7 @@ from custom.errors import InputError
 from custom.sparse.drawing import draw, moments
 from custom.sparse.embedding import grid_positions
 from custom.sparse.flow import POSE, SparseFlow
-from custom.sparse.objective import drawn_times, flow_loss, untold
+from custom.sparse.objective import chance_of, drawn_times, flow_loss, untold
 
 SMALL = {"grid": 2, "code_channels": 3, "width": 28, "context_width": 11, "depth": 2, "heads": 2}
 
@@ -34,10 +34,11 @@ def test_a_tiny_flow_learns_to_tell_two_shapes_apart_by_what_it_is_told() -> Non
     shapes, told = torch.randn(2, 8, 3), torch.randn(2, 5, 11)
     flow = SparseFlow(**SMALL)
     optimizer = torch.optim.AdamW(flow.parameters(), lr=5e-3)
-    for _ in range(150):
+    for step in range(150):
         picked = torch.arange(16) % 2
         optimizer.zero_grad()
-        flow_loss(flow, shapes[picked], told[picked]).loss.backward()
+        chance = chance_of(range(16 * step, 16 * step + 16), shapes[picked])
+        flow_loss(flow, shapes[picked], told[picked], chance).loss.backward()
         optimizer.step()
     wanted = torch.arange(14) % 2
     drawn = draw(flow, torch.randn(14, 8, 3), told[wanted], steps=8, guidance=1.0)
@@ -109,27 +110,38 @@ def test_the_loss_of_the_true_velocity_is_0_and_its_estimate_is_the_shape() -> N
     def true(between: Tensor, time: Tensor, context: Tensor) -> Tensor:
         return (codes - between) / (1 - time[:, None, None])
 
-    found = flow_loss(true, codes, torch.zeros(3, 5, 11))
+    found = flow_loss(true, codes, torch.zeros(3, 5, 11), chance_of(range(3), codes))
     assert found.loss < 1e-9
     assert torch.allclose(found.estimate, codes, atol=1e-5)
 
 
 def test_a_weight_of_0_trains_no_shape() -> None:
     flow, (codes, _, context) = awake(), asked()
-    assert flow_loss(flow, codes, context, shape_weight=0.0).loss == 0
-    assert flow_loss(flow, codes, context).loss > 0
+    chance = chance_of(range(2), codes)
+    assert flow_loss(flow, codes, context, chance, shape_weight=0.0).loss == 0
+    assert flow_loss(flow, codes, context, chance).loss > 0
+
+
+def test_chance_is_each_cases_own_whatever_batch_it_is_in() -> None:
+    codes = torch.zeros(3, 8, 5)
+    whole, alone = chance_of([11, 12, 13], codes), chance_of([12], codes[:1])
+    assert torch.equal(whole.noise[1:2], alone.noise)
+    assert torch.equal(whole.normal[1:2], alone.normal) and torch.equal(whole.even[1:2], alone.even)
+    many = chance_of(range(401), torch.zeros(401, 8, 5))
+    assert many.noise.std().item() == pytest.approx(1, abs=0.02)
+    assert many.even.mean().item() == pytest.approx(0.5, abs=0.05)
 
 
 def test_most_times_are_near_the_noise() -> None:
     torch.manual_seed(1)
-    times = drawn_times(4001)
+    times = drawn_times(torch.randn(4001))
     assert times.min() > 0 and times.max() < 1
     assert times.median().item() == pytest.approx(0.269, abs=0.02)
 
 
 def test_about_the_share_asked_for_is_told_nothing_and_the_others_all() -> None:
     torch.manual_seed(1)
-    context = untold(torch.ones(2003, 5, 11), 0.3)
+    context = untold(torch.ones(2003, 5, 11), torch.rand(2003), 0.3)
     silent = context.eq(0).all(dim=(1, 2))
     assert silent.float().mean().item() == pytest.approx(0.3, abs=0.04)
     assert context[~silent].eq(1).all()

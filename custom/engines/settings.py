@@ -153,7 +153,9 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("phantom_cases", "least_pixels", "code_channels", "context_width", "fuser_width"), whole(1)),
     **dict.fromkeys(("image_size", "patch", "embed_width", "point_size", "point_window", "point_width"), whole(1)),
     **dict.fromkeys(("point_heads", "lora_rank", "val_draws", "steps"), whole(1)),
-    **dict.fromkeys(("codec_blocks", "codec_middle", "val_steps", "keep_epochs", "cache_codes"), whole(0)),
+    **dict.fromkeys(
+        ("codec_blocks", "codec_middle", "val_steps", "keep_epochs", "cache_codes", "cache_slices"), whole(0)
+    ),
     **dict.fromkeys(("lora_alpha", "shape_weight", "time_deviation"), positive()),
     **dict.fromkeys(("kl_weight", "mask_weight", "sdf_weight", "guidance", "val_guidance"), number(0)),
     **dict.fromkeys(("untold_share", "late"), number(0, 1)),

@@ -7,7 +7,7 @@ find; a pointmap holds where in this frame each pixel of the structure lies, so 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from itertools import permutations, product
 from pathlib import Path
 from typing import Any
@@ -158,13 +158,17 @@ class RandSliced(Randomizable, Transform):
         crop: see :func:`conditions_of`.
         seed: of the run.
         fixed: the same draw in every epoch, for validation.
+        kept: slices that stay in memory, the latest ones: to read one takes longer than a step of a small network.
 
     Raises:
         InputError: as :meth:`custom.slices.slice.Slice.read` and :func:`conditions_of`.
     """
 
-    def __init__(self, turning: bool = False, crop: bool = False, seed: int = 0, fixed: bool = False) -> None:
+    def __init__(
+        self, turning: bool = False, crop: bool = False, seed: int = 0, fixed: bool = False, kept: int = 0
+    ) -> None:
         self.turning, self.crop, self.seed, self.fixed, self.epoch = turning, crop, seed, fixed, 1
+        self.read = lru_cache(maxsize=kept)(Slice.read)
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the 1-based epoch; to be called before each."""
@@ -176,7 +180,7 @@ class RandSliced(Randomizable, Transform):
         generator = np.random.default_rng((self.seed, 0 if self.fixed else self.epoch, int(item["index"])))
         chosen = slices[int(generator.integers(len(slices)))]
         turn = int(generator.integers(len(turns()))) if self.turning else 0
-        item.update(conditions_of(Slice.read(Path(chosen["slice"])), item["structure"], self.crop))
+        item.update(conditions_of(self.read(Path(chosen["slice"])), item["structure"], self.crop))
         for name in ("pointmap", "full_pointmap"):
             if name in item:
                 item[name] = turned_places(item[name], turn)

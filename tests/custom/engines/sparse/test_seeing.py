@@ -122,6 +122,25 @@ def test_a_draw_follows_from_seed_epoch_and_item_alone(cache: Path) -> None:
     assert len(set(planes(fixed=True))) == 1
 
 
+def test_the_seed_of_the_noise_is_another_in_every_epoch_and_of_every_item(cache: Path) -> None:
+    items = [LoadShaped(8)(item) for item in shape_items(cache, least_pixels=2)[:2]]
+    drawing, found = RandSliced(), []
+    for epoch in (1, 2, 1):
+        drawing.set_epoch(epoch)
+        found += [drawing(item)["chance"] for item in items]
+    assert len(set(found)) == 4 and found[:2] == found[4:]
+
+
+def test_slices_that_are_kept_are_read_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = LoadShaped(8)(shape_items(cache, least_pixels=2)[0])
+    kept, read_anew = RandSliced(kept=100, fixed=True), RandSliced(fixed=True)
+    first = [drawing(item)["mask"] for drawing in (kept, read_anew)]
+    monkeypatch.setattr("custom.slices.slice.read_arrays", lambda *_: pytest.fail("read again"))
+    assert torch.equal(kept(item)["mask"], first[0])
+    with pytest.raises(pytest.fail.Exception):
+        read_anew(item)
+
+
 def test_items_are_shapes_of_whole_patients_with_the_slices_that_show_them(cache: Path) -> None:
     items = shape_items(cache, structures=[MYOCARDIUM, 2], axes=[2], least_pixels=3)
     assert [item["index"] for item in items] == list(range(8))

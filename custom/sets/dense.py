@@ -57,37 +57,50 @@ def labels_on_grid(
 ) -> UInt8[Tensor, "i j k"]:
     """The labels of :func:`labels_of` at every voxel of a grid, from coarse to fine.
 
-    Blocks of ``stride`` voxels a side are asked at their centres; those that may hold a surface are asked at every
-    voxel. Beyond the cube [-1, 1]^3 of the frame nothing is known and nothing is.
+    Blocks of ``stride`` voxels a side are asked at their centres; those that may hold a surface are asked again in
+    blocks of half the side, and so on down to voxels. Beyond the cube [-1, 1]^3 of the frame nothing is known and
+    nothing is.
 
     Args:
         ask: the field.
         to_frame: from voxel positions to points of the frame.
         shape: of the grid; a side may be shorter than a block.
-        stride: voxels a side of a block; 1 asks every voxel.
+        stride: voxels a side of a first block; 1 asks every voxel.
         chunk: points asked at once.
     """
     blocks = [-(-size // stride) for size in shape]
+    labels = torch.zeros([count * stride for count in blocks], dtype=torch.uint8)
     corners = torch.cartesian_prod(*[torch.arange(count) * stride for count in blocks]).reshape(-1, 3)
+    _refine(ask, to_frame, corners, stride, chunk, labels)
+    return _within_cube(labels[: shape[0], : shape[1], : shape[2]].contiguous(), to_frame)
+
+
+def _refine(
+    ask: Ask, to_frame: Float[Tensor, "3 4"], corners: Tensor, stride: int, chunk: int, labels: UInt8[Tensor, "i j k"]
+) -> None:
+    """Label the voxels of blocks with these lowest voxels [n, 3]; part after part: no list is ever long."""
+    smaller = stride // 2 if stride % 2 == 0 else 1
+    within = torch.cartesian_prod(*[torch.arange(0, stride, smaller)] * 3).reshape(-1, 3)
+    for some in corners.split(chunk):
+        near = _ask_blocks(ask, to_frame, some, stride, labels)
+        if near.numel():
+            _refine(ask, to_frame, (near[:, None] + within).reshape(-1, 3), smaller, chunk, labels)
+
+
+def _ask_blocks(
+    ask: Ask, to_frame: Float[Tensor, "3 4"], corners: Tensor, stride: int, labels: UInt8[Tensor, "i j k"]
+) -> Tensor:
+    """Ask blocks at their centres and label all their voxels so; the corners of those that may hold a surface."""
     centres = voxel_points(to_frame, corners + (stride - 1) / 2)
     reach = float(to_frame[:, :3].square().sum(dim=0).sum().sqrt()) * (stride - 1) / 2
-    labels = torch.zeros([count * stride for count in blocks], dtype=torch.uint8)
-    near_cube = ((centres.abs() - reach).amax(dim=0) <= 1).nonzero()[:, 0]
-    if near_cube.numel():
-        coarse = ask_in_chunks(ask, centres[:, near_cube], chunk).cpu()
-        every = torch.zeros(corners.shape[0], dtype=torch.uint8)
-        every[near_cube] = labels_of(coarse)
-        spread = every.reshape(blocks)
-        for axis in range(3):
-            spread = spread.repeat_interleave(stride, dim=axis)
-        labels = spread.clone()
-        fine = near_cube[(coarse.abs().amin(dim=0) <= MARGIN * reach) | (stride == 1)]
-        if stride > 1 and fine.numel():
-            within = torch.cartesian_prod(*[torch.arange(stride)] * 3)
-            for part in corners[fine].split(max(1, chunk // stride**3)):
-                ijk = (part[:, None] + within).reshape(-1, 3)
-                labels[ijk[:, 0], ijk[:, 1], ijk[:, 2]] = labels_of(ask(voxel_points(to_frame, ijk)).cpu())
-    return _within_cube(labels[: shape[0], : shape[1], : shape[2]].contiguous(), to_frame)
+    inside = ((centres.abs() - reach).amax(dim=0) <= 1).nonzero()[:, 0]
+    if not inside.numel():
+        return corners[:0]
+    distances, corners = ask(centres[:, inside]).cpu(), corners[inside]
+    within = torch.cartesian_prod(*[torch.arange(stride)] * 3).reshape(-1, 3)
+    ijk = corners[:, None] + within
+    labels[ijk[..., 0], ijk[..., 1], ijk[..., 2]] = labels_of(distances)[:, None].expand(-1, len(within))
+    return corners[distances.abs().amin(dim=0) <= MARGIN * reach] if stride > 1 else corners[:0]
 
 
 def _within_cube(labels: UInt8[Tensor, "i j k"], to_frame: Float[Tensor, "3 4"]) -> UInt8[Tensor, "i j k"]:

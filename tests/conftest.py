@@ -8,6 +8,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import logging
 import random
 import socket
 from collections.abc import Iterator
@@ -32,6 +33,17 @@ def determinism() -> Iterator[None]:
     yield
     torch.use_deterministic_algorithms(before[0])
     cudnn.deterministic, cudnn.benchmark = before[1:]
+
+
+@pytest.fixture(autouse=True)
+def loggers() -> Iterator[None]:
+    """What a test has done to the project's loggers, or a library it calls, ends with it."""
+    yield
+    logging.disable(logging.NOTSET)
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.split(".")[0] == "custom" and isinstance(logger, logging.Logger):
+            logger.disabled, logger.propagate = False, True
+            logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,9 @@ STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-benchmarks
 WORKFLOW_STAMP := .venv/.installed-workflow
 
+# Tests in as many processes as there are cores, at most four, a file in one of them: its fixtures are made once.
+IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test slow gpu bench workflow lint types contract clean
 
@@ -31,10 +34,10 @@ demo: $(STAMP)  ## damage six phantom hearts, repair them in three stages, print
 	$(BIN)/corfield demo --output demo
 
 test: $(STAMP)  ## the fast tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(IN_PARALLEL)
 
 slow: $(STAMP)  ## the tests that train or run whole bundles
-	$(BIN)/python -m pytest -m 'slow and not gpu' --ignore tests/workflow
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m 'slow and not gpu' --ignore tests/workflow
 
 gpu: $(STAMP)  ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu

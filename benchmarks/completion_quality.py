@@ -73,6 +73,7 @@ class Trained:
         cloud_points: in the volume of a cloud, as many near surfaces, and half as many on them.
         workers: processes that make clouds.
         settings: of ``train.json``, on top.
+        draws: parts of a cloud that the trained network is shown; its answers are averaged.
     """
 
     study: Study
@@ -82,6 +83,7 @@ class Trained:
     cloud_points: int = 20_000
     workers: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
+    draws: int = 4
 
     def names(self, phase: str) -> list[str]:
         """The configs of a phase."""
@@ -144,9 +146,8 @@ class Trained:
     def rows(self, cohort: str, which: str = "best") -> Rows:
         """The scores of the last phase's weights."""
         path = self.folder / self.phases[-1] / f"{which}.pt"
-        return self.study.rows(
-            f"{self.folder.name}_{which}", lambda: Asked(load_completer(path)), cohort, {"key": self.key}
-        )
+        name, asked = f"{self.folder.name}_{which}_{self.draws}", {"key": self.key, "draws": self.draws}
+        return self.study.rows(name, lambda: Asked(load_completer(path, draws=self.draws)), cohort, asked)
 
 
 def _children_s() -> float:
@@ -233,6 +234,7 @@ def main(
     unet_trial_s: float = 300.0,
     cloud_points: int = 20_000,
     checkpoint: str = "best",
+    draws: int = 4,
     real: str = "",
     workers: int = 1,
     **settings: Any,
@@ -245,7 +247,7 @@ def main(
     of_each = [dict(zip(order, map(int, listed(one)), strict=True)) for one in (cases, seeds)]
     study = Study(Path(output).resolve(), of_each[0], of_each[1], side, budget_s, str(real))
     lengths = [int(one) for one in listed(epochs)] if epochs else [0] * len(overlays)
-    network = Trained(study, size, overlays, lengths, cloud_points, workers, settings)
+    network = Trained(study, size, overlays, lengths, cloud_points, workers, settings, draws)
     spent = network.train() if "network" in asked else {}
     unets = []
     if "unet" in asked:

@@ -56,7 +56,7 @@ def completion_picture(
         axes.imshow(rendered(drawn, affine, camera))
         axes.set_title(name, fontsize=14)
         axes.set_axis_off()
-    figure.tight_layout()
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.92, wspace=0.02)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.png")
     figure.savefig(unfinished, dpi=80)

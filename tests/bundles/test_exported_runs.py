@@ -51,7 +51,8 @@ def test_an_exported_bundle_trains_and_infers_from_an_empty_folder(
     assert clean_python(published, ["-c", code], folder).stdout.strip() == str(folder / CODE[layout] / "__init__.py")
     if "configs/train.json" in done.names:
         run_id(published, folder, "training", "train", "smoke")
-    run_id(published, folder, "infer", "inference")
+    # Of a data set's phantoms both runs take the same, but of slices the first run's are fewer, as smoke.json says.
+    run_id(published, folder, "infer", "inference", **({"phantom_cases": 6} if name == "heart_sam3d_lora" else {}))
     written = sorted(path for path in (folder / "output").rglob("*.nii.gz") if path.parent.name != "probability")
     given = asked_of(folder, name)
     assert {path.name for path in written} == set(given)

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -32,6 +31,7 @@ import fire
 import numpy as np
 from scipy.spatial import cKDTree
 
+from benchmarks.memory import peak_mb
 from custom.anatomy import PUBLIC_CARDIAC_CT
 from custom.cohort.label_maps import read_label_map
 from custom.cohort.make import make_cohort
@@ -101,7 +101,7 @@ def ours(case: Path, folder: Path, threads: int, points: int = 100_000) -> dict[
     counts = Counts(surface=max(points // 2, 1), volume=points, near=points)
     cloud = make_cloud(volume.labels, volume.affine, counts=counts, device="cpu", threads=threads)
     cloud.write(folder / "case.npz")
-    taken = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu, "peak_gib": peak_gib()}
+    taken = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu, "peak_gib": peak_mb() / 1024}
     sdf_mm = np.concatenate([cloud.volume_sdf_mm, cloud.near_sdf_mm])
     every = np.arange(len(sdf_mm))
     return judged(case, folder, {s.index: (every, sdf_mm[:, c]) for c, s in enumerate(cloud.table)}) | taken
@@ -116,13 +116,12 @@ def peer(way: Callable[..., Signed], case: Path, folder: Path) -> dict[str, Any]
     taken: dict[str, float] = {}
     wall, cpu = time.perf_counter(), time.process_time()
     found = way(points_mm, surfaces, taken)
-    taken = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu, "peak_gib": peak_gib()} | taken
+    taken = {
+        "wall_s": time.perf_counter() - wall,
+        "cpu_s": time.process_time() - cpu,
+        "peak_gib": peak_mb() / 1024,
+    } | taken
     return judged(case, folder, found) | taken
-
-
-def peak_gib() -> float:
-    """The most memory this process has held, its libraries included."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def judged(case: Path, folder: Path, found: Signed) -> dict[str, float]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import resource
 import shutil
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ import torch
 from monai.transforms import FillHoles, KeepLargestConnectedComponent
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.memory import peak_mb
 from custom.anatomy import PUBLIC_CARDIAC_CT
 from custom.cohort.label_maps import read_label_map, write_label_map
 from custom.cohort.make import make_cohort
@@ -82,7 +82,7 @@ def measured(way: Callable[[Path, Path, Path], None], labels: Path, masks: Path,
     wall, cpu = time.perf_counter(), time.process_time()
     way(labels, masks, output)
     taken = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
-    taken["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    taken["peak_gib"] = peak_mb() / 1024
     report.write_text(json.dumps(taken))
 
 

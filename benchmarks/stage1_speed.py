@@ -18,7 +18,6 @@ Ratios are what counts: machines differ. Every part runs in a process of its own
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.memory import peak_mb
 from custom.cohort.cases import find_cases, find_items
 from custom.cohort.label_maps import LabelMap, read_label_map, write_label_map
 from custom.cohort.make import make_cohort
@@ -45,11 +45,6 @@ PARTS = ("step", "grid_step", "dense", "reach", "epoch")
 LA = 2
 COMPACT = {"trunk_channels": (32, 16, 8), "latent_size": 32, "widths": (64, 64, 64, 32)}
 WIDE = {"trunk_channels": (128, 96, 64, 32), "latent_size": 256, "widths": (256, 256, 128, 64)}
-
-
-def peak_mb() -> float:
-    """Peak memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def matmul_gflops(size: int = 1536) -> float:

@@ -35,7 +35,8 @@ import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from benchmarks.stage1_speed import matmul_gflops, peak_mb
+from benchmarks.memory import peak_mb
+from benchmarks.stage1_speed import matmul_gflops
 from custom.anatomy import PUBLIC_CARDIAC_CT
 from custom.fields.dense import unit_axes
 from custom.fields.dense_heart import answer_of, label_grid

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from monai.bundle import ConfigParser
 
-from benchmarks.stage1_speed import peak_mb
+from benchmarks.memory import peak_mb
 from custom.cohort.make import make_cohort
 from custom.engines.workflows import bundle_configs
 from custom.pipeline.records import digest

@@ -64,6 +64,7 @@ def signed_distances_mm(
     mesh_queries()  # imported before the threads
     with ThreadPoolExecutor(threads) as pool:
         there = [(channel, one.index) for channel, one in enumerate(label_table) if one.index in surfaces]
+        there.sort(key=lambda one: -len(surfaces[one[1]].faces))  # the longest first, so that no thread ends alone
         for done in [pool.submit(fill, *one) for one in there]:
             done.result()
     return distances

@@ -53,7 +53,7 @@ def make_cloud(
     """
     labels_of, wanted = table(label_table), counts or Counts()
     affine = np.asarray(affine, np.float64)
-    surfaces = surfaces_of(labels, affine, labels_of)
+    surfaces = surfaces_of(labels, affine, labels_of, threads)
     if not surfaces:
         raise InputError("labels", f"no structure of table {labels_of.name!r}", "at least one", "Leave the case out.")
     i, j, k = labels.shape

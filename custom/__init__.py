@@ -3,6 +3,7 @@
 ==============  ==========================================================================
 ``anatomy``     the table of structures: index, name, fusion rank, components kept, contacts
 ``space``       frames and signs: voxel ijk, unit cube (x, y, z), world mm; the only axis swaps
+``files``       files that are there whole or not at all
 ``errors``      the one kind of error a user can mend: what was found, wanted, and what to do
 ``volumes``     label volumes on a grid: region of interest, components, morphology
 ``points``      where a field is asked during training, and what it should answer
@@ -33,7 +34,7 @@ Imports point downwards only::
     engines
     points | fields | objectives | consistency | scoring | cohort | surfaces | sets | slices | sparse | adapters
     volumes
-    anatomy | space
+    anatomy | space | files
     errors
 """
 

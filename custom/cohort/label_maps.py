@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import zlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from ..anatomy import PUBLIC_CARDIAC_CT, StructureTable, table
 from ..errors import InputError
+from ..files import write_file
 
 SUFFIXES = (".nii.gz", ".nii")
 
@@ -249,17 +249,7 @@ def write_label_map(
     stored = labels.astype(dtype)
     if not np.array_equal(stored, labels):
         raise ValueError(f"labels from {labels.min()} to {labels.max()} do not fit {np.dtype(dtype)}")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(_encoded(path, stored, affine))
-        os.replace(part, path)
-    except OSError as error:
-        found = f"a place that cannot be written ({error.strerror or error})"
-        raise InputError(path, found, "a writable file", "Choose another output folder or free some space.") from error
-    finally:
-        if part.exists():
-            part.unlink()
+    write_file(path, _encoded(path, stored, affine))
 
 
 class CheckLabelMapd(MapTransform):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from ..anatomy import PUBLIC_CARDIAC_CT
 from ..errors import InputError
+from ..files import write_file
 from .defects import Defects, damage
 from .label_maps import write_label_map
 from .phantom_images import Appearance, make_image, totalsegmentator_labels
@@ -129,7 +129,7 @@ def _claim(output: Path, parameters: dict[str, object]) -> None:
     for folder in (output / "truth", output / "labels"):
         if folder.is_dir() and any(folder.iterdir()):
             raise InputError(folder, "files but no cohort.json", "an empty folder", "Name another folder.")
-    _write(note, (json.dumps(wanted, indent=2) + "\n").encode())
+    write_file(note, json.dumps(wanted, indent=2) + "\n")
 
 
 def _write_case(truth: Path, labels: Path, size: int, seed: np.random.SeedSequence, defects: Defects) -> None:
@@ -138,17 +138,3 @@ def _write_case(truth: Path, labels: Path, size: int, seed: np.random.SeedSequen
     damaged = damage(heart, np.diag(affine)[:3].tolist(), damage_seed, defects, PUBLIC_CARDIAC_CT)
     write_label_map(truth, heart, affine)
     write_label_map(labels, damaged, affine)
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(content)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        found = f"a place that cannot be written ({error.strerror or error})"
-        raise InputError(path, found, "a writable folder", "Choose another one or free some space.") from error

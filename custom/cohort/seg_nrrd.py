@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from scipy import ndimage
 
 from ..anatomy import Structure, StructureTable
 from ..errors import InputError
+from ..files import write_file
 
 SUFFIX = ".seg.nrrd"
 
@@ -48,17 +48,7 @@ def write_seg_nrrd(
     if unknown.size:
         wanted = f"0 or an index of table {table.name!r}"
         raise InputError(path, f"the label {int(unknown[0])}", wanted, "Choose the table these labels follow.")
-    content = _header(labels, affine, table) + _packed(labels)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as error:
-        found = f"a place that cannot be written ({error.strerror or error})"
-        raise InputError(path, found, "a writable file", "Choose another output folder or free some space.") from error
-    finally:
-        part.unlink(missing_ok=True)
+    write_file(path, _header(labels, affine, table) + _packed(labels))
 
 
 def _packed(labels: UInt8[np.ndarray, "i j k"]) -> bytes:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from ..files import write_file
 
 COLUMNS = (
     "case", "kind", "rule", "structure", "component", "before_mm3", "after_mm3", "distance_mm", "x_mm", "y_mm", "z_mm",
@@ -77,7 +76,7 @@ def write_ledger(path: Path, changes: Mapping[str, Sequence[Change]]) -> None:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(_line(case, change) for case, own in changes.items() for change in own)
-    _replace(path, text.getvalue())
+    write_file(path, text.getvalue())
 
 
 def read_ledger(path: Path) -> dict[str, list[Change]]:
@@ -162,18 +161,3 @@ def _text(value: str | None) -> str:
     if value is None:
         raise ValueError("fewer values than columns")
     return value
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write beside the place, then move there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as error:
-        found = f"a place that cannot be written ({error.strerror or error})"
-        raise InputError(path, found, "a writable file", "Choose another output folder or free some space.") from error
-    finally:
-        with suppress(OSError):
-            beside.unlink()

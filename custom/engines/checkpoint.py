@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..fields.codes import TABLE
 from ..fields.near import NearField
 from ..fields.pages import Place
+from ..files import replacing
 from ..space import Frame
 
 FORMAT = "corfield.near_stage1/1"
@@ -25,21 +26,15 @@ PARTS = {"structure": str, "label_table": str, "cases": list, "frames": dict, "s
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
     """Write a checkpoint so that ``path`` holds either the old one or the whole new one, even on a full disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(unfinished, "wb") as file:
+    remedy = "Free some space there, or choose another."
+    with replacing(path, "room for a checkpoint", remedy) as part, open(part, "wb") as file:
+        try:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except (OSError, RuntimeError) as error:  # torch wraps what the file says in an error of its own
-        cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__ or error
-        reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0][:80]
-        found = f"a place that cannot be written ({reason})"
-        raise InputError(path, found, "room for a checkpoint", "Free some space there, or choose another.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+        except RuntimeError as error:  # torch wraps what the file says in an error of its own
+            cause = error.__cause__ or error.__context__
+            raise cause if isinstance(cause, OSError) else OSError(str(error).splitlines()[0][:80]) from error
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_content(path: Path, device: str | torch.device) -> Any:

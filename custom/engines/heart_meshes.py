@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from skimage import measure
 
 from ..consistency.decision import PriorityDecision
-from ..errors import InputError
+from ..files import write_file
 from ..space import Frame
 
 FORMATS = ("ply", "stl")
@@ -72,18 +71,7 @@ def write_mesh(
     Raises:
         InputError: the place cannot be written.
     """
-    content = _ply(vertices_mm, faces, color) if path.suffix == ".ply" else _stl(vertices_mm, faces)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as error:
-        found = f"a place that cannot be written ({error.strerror or error})"
-        raise InputError(path, found, "a writable file", "Choose another output folder or free some space.") from error
-    finally:
-        if part.exists():
-            part.unlink()
+    write_file(path, _ply(vertices_mm, faces, color) if path.suffix == ".ply" else _stl(vertices_mm, faces))
 
 
 def _ply(vertices_mm: np.ndarray, faces: np.ndarray, color: tuple[int, int, int]) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from .. import __version__
 from ..cohort.label_maps import write_label_map
 from ..consistency.ledger import Change, merge_ledgers, write_ledger
 from ..errors import InputError
+from ..files import write_file
 from .fusion import CaseInputs
 
 LOGGER = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class Repairs:
                 left_by_a_kill.unlink(missing_ok=True)
         write_label_map(self.repaired(case), labels, affine)
         write_ledger(self.ledger(case), {case: changes})
-        _write(self.stamp(case), json.dumps(self._state(case), indent=2) + "\n")
+        write_file(self.stamp(case), json.dumps(self._state(case), indent=2) + "\n")
         self.done.add(case)
 
     def up_to_date(self, case: str) -> bool:
@@ -172,17 +172,3 @@ def _chosen(inputs: Sequence[CaseInputs], only: Sequence[str | int] | str | int)
         found, wanted = f"no case {', '.join(unknown[:3])}", f"names among its {len(known)} cases"
         raise InputError("only_cases", found, wanted, "A case is called by its file's name without .nii.gz.")
     return [one for one in inputs if not names or one.case in names]
-
-
-def _write(path: Path, text: str) -> None:
-    """Write beside the place, then move there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as error:
-        found = f"a place that cannot be written ({error.strerror or error})"
-        raise InputError(path, found, "a writable file", "Choose another output folder or free some space.") from error
-    finally:
-        beside.unlink(missing_ok=True)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from ..consistency.ledger import Change, read_ledger, write_ledger
-from ..errors import InputError
+from ..files import replacing
 
 STAGE3 = "unified "
 """Before the name of a rule in the ledger: it was followed on the label map that stage 3 has drawn."""
@@ -71,18 +70,9 @@ def _same(source: Path, place: Path) -> bool:
 
 
 def _link(source: Path, place: Path) -> None:
-    beside = place.with_name(f".{place.name}.{os.getpid()}.part")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside.unlink(missing_ok=True)
+    with replacing(place) as beside:
+        beside.unlink(missing_ok=True)  # of a process of that number, killed
         try:
             os.link(source, beside)
         except OSError:
             shutil.copy2(source, beside)
-        os.replace(beside, place)
-    except OSError as error:
-        found = f"a place that cannot be written ({error.strerror or error})"
-        raise InputError(place, found, "a writable file", "Choose another output folder or free some space.") from error
-    finally:
-        with suppress(OSError):
-            beside.unlink()

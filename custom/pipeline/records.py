@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..files import write_file
 
 
 def write_record(path: Path, content: Any) -> None:
@@ -17,17 +16,7 @@ def write_record(path: Path, content: Any) -> None:
     Raises:
         InputError: the place cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        found = f"a place that cannot be written ({error.strerror or error})"
-        raise InputError(path, found, "a writable file", "Choose another output folder or free some space.") from error
-    finally:
-        if part.exists():
-            part.unlink()
+    write_file(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_record(path: Path) -> dict[str, Any]:

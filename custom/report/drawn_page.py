@@ -14,8 +14,8 @@ import numpy as np
 from ..anatomy import StructureTable
 from ..cohort.label_maps import read_label_map
 from ..errors import InputError
+from ..files import write_file
 from ..scoring.answers import TITLES, question_name, read_answers
-from ..slices.archive import write_bytes
 from ..slices.listing import SPLITS, read_listing
 from ..slices.slice import Slice
 from ..slices.volume import CaseVolume
@@ -70,7 +70,7 @@ def write_drawn_report(
             raise InputError(cache_dir, f"no slice {row['slice_idx']} of {row['case']}", "every slice asked", remedy)
         shown.append((row, _drawn(folder, row, items[key], label_table)))
     page = folder / "index.html" if page is None else page
-    write_bytes(page, page_text(content, shown).encode())
+    write_file(page, page_text(content, shown))
     return page
 
 
@@ -147,8 +147,8 @@ def _drawn(folder: Path, row: Mapping[str, Any], item: Mapping[str, Any], table:
     color = red, green, blue
     overlay = overlay_picture(one, structure.name, drawn, color)
     grid = grid_picture(volume.image_hu, drawn, volume.labels == structure.index, one.axis, one.slice_idx, color)
-    write_bytes(folder / PICTURES / f"{name}-overlay.png", overlay)
-    write_bytes(folder / PICTURES / f"{name}-grid.png", grid)
+    write_file(folder / PICTURES / f"{name}-overlay.png", overlay)
+    write_file(folder / PICTURES / f"{name}-grid.png", grid)
     return overlay, grid
 
 

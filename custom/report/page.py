@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
@@ -16,6 +15,7 @@ from plotly.offline import get_plotlyjs
 from ..anatomy import StructureTable
 from ..consistency.ledger import Addition, Removal
 from ..errors import InputError
+from ..files import write_file
 from .case import ReportCase, difference, mean_of, worst_first
 from .measures import KNOWN, all_pieces_right, columns_of, counted, mean_value, verdict, written
 from .section import section
@@ -74,7 +74,7 @@ def write_report(
         keys=" ".join(f'<span class="key {name}">{words}</span>' for name, words in story.keys.items()),
         sections="\n".join(sections),
     )
-    _replace(path, page)
+    write_file(path, page)
 
 
 def _check(path: Path, cases: Sequence[ReportCase]) -> None:
@@ -142,17 +142,3 @@ def _shown(detailed: int, count: int) -> str:
     if detailed == count:
         return "Every case, worst first."
     return f"The worst {detailed} of {count} cases; the table above lists all."
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write beside the place, then move there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as error:
-        found = f"a place that cannot be written ({error.strerror or error})"
-        raise InputError(path, found, "a writable file", "Choose another output folder or free some space.") from error
-    finally:
-        beside.unlink(missing_ok=True)

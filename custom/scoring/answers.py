@@ -36,8 +36,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..files import write_file
 from .reconstruction import ReconstructionScore
-from .tables import markdown, replace_text
+from .tables import markdown
 
 FORMAT = "corfield.answers/1"
 
@@ -121,15 +122,8 @@ def write_answers(
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        replace_text(folder / "metrics.csv", text.getvalue())
-        replace_text(folder / "metrics.json", json.dumps(content, indent=1) + "\n")
-    except OSError as error:
-        found = f"a place that cannot be written ({error.strerror or error})"
-        raise InputError(
-            folder, found, "a writable folder", "Choose another --output_dir or free some space."
-        ) from error
+    write_file(folder / "metrics.csv", text.getvalue())
+    write_file(folder / "metrics.json", json.dumps(content, indent=1) + "\n")
     return content
 
 

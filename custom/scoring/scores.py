@@ -15,9 +15,10 @@ from jaxtyping import Bool, UInt8
 
 from ..anatomy import StructureTable
 from ..errors import InputError
+from ..files import write_file
 from .overlap import Empty, crop_to_union, dice, volume_mm3, which_empty
 from .surface import surface_scores
-from .tables import markdown, replace_text
+from .tables import markdown
 from .topology import component_count
 
 
@@ -154,8 +155,8 @@ def write_scores(rows: Sequence[ScoreRow], folder: Path, stem: str = "scores") -
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     csv_path, json_path = folder / f"{stem}.csv", folder / f"{stem}.json"
-    replace_text(csv_path, text.getvalue())
-    replace_text(json_path, json.dumps(summary, indent=2) + "\n")
+    write_file(csv_path, text.getvalue())
+    write_file(json_path, json.dumps(summary, indent=2) + "\n")
     return csv_path, json_path
 
 

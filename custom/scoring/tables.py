@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import InputError
+from ..files import write_file
 
 Row = TypeVar("Row")
 
@@ -39,12 +38,7 @@ def write_rows(path: Path, kind: type[Row], rows: Sequence[Row]) -> None:
     for row in rows:
         values = [getattr(row, name) for name in names]
         writer.writerow([str(value).lower() if isinstance(value, bool) else value for value in values])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(path, text.getvalue())
-    except OSError as error:
-        found = f"a place that cannot be written ({error.strerror or error})"
-        raise InputError(path, found, "a writable file", "Choose another output folder or free some space.") from error
+    write_file(path, text.getvalue())
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:
@@ -90,14 +84,3 @@ def _parsed(annotation: str, cell: str) -> Any:
             raise ValueError(f"{cell!r} is neither true nor false")
         return cell == "true"
     return {"str": str, "int": int, "float": float}[name](cell)
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all: beside its place, then moved there. Raises ``OSError`` as the system does."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        with suppress(OSError):
-            beside.unlink()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..files import write_file
 
 Layout = Mapping[str, tuple[str, tuple[str | int, ...]]]
 """Type and shape of every array; an axis with a letter is as long wherever that letter stands. ``U`` is any text."""
@@ -30,26 +30,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """
     packed = io.BytesIO()
     np.savez_compressed(packed, allow_pickle=False, **arrays)
-    write_bytes(path, packed.getvalue())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; missing folders are made.
-
-    Raises:
-        InputError: the place cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(content)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        found = f"a place that cannot be written ({error.strerror or error})"
-        raise InputError(path, found, "a writable file", "Choose another output folder or free some space.") from error
+    write_file(path, packed.getbuffer())
 
 
 def read_arrays(path: Path, layout: Layout, schema: int, wanted: str) -> dict[str, np.ndarray]:

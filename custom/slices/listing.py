@@ -16,7 +16,7 @@ from typing import Any
 
 from ..anatomy import StructureTable, table
 from ..errors import InputError
-from .archive import write_bytes
+from ..files import write_file
 from .cutting import AXES
 
 LISTING, TABLE = "datalist.json", "datalist.csv"
@@ -76,7 +76,7 @@ def write_listing(
     lists: dict[str, Any] = {"format": FORMAT, "label_table": label_table.name}
     for split in SPLITS:
         lists[split] = [item for case in ordered if splits[case.patient] == split for item in case.items()]
-    write_bytes(folder / LISTING, (json.dumps(lists) + "\n").encode())
+    write_file(folder / LISTING, json.dumps(lists) + "\n")
     text = io.StringIO()
     columns = ["case", "patient", "split", "axis", "slice_idx", "slice", "sdf"]
     writer = csv.writer(text, lineterminator="\n")
@@ -85,7 +85,7 @@ def write_listing(
         for item in lists[split]:
             row = {**item, "split": split}
             writer.writerow([row[column] for column in columns] + item["pixels"])
-    write_bytes(folder / TABLE, text.getvalue().encode())
+    write_file(folder / TABLE, text.getvalue())
 
 
 def read_listing(folder: str | Path) -> tuple[StructureTable, dict[str, list[dict[str, Any]]]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Integer
 
-from .archive import write_bytes
+from ..files import write_file
 
 
 def obj_text(vertices_mm: Float[np.ndarray, "n 3"], faces: Integer[np.ndarray, "m 3"], name: str) -> str:
@@ -28,4 +28,4 @@ def write_obj(
     path: str | Path, vertices_mm: Float[np.ndarray, "n 3"], faces: Integer[np.ndarray, "m 3"], name: str
 ) -> None:
     """Write :func:`obj_text`, whole or not at all; ``InputError`` where that cannot be."""
-    write_bytes(Path(path), obj_text(vertices_mm, faces, name).encode())
+    write_file(Path(path), obj_text(vertices_mm, faces, name))

@@ -35,7 +35,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import zipfile
 import zlib
 from collections.abc import Hashable, Mapping
@@ -50,6 +49,7 @@ from monai.transforms import MapTransform
 
 from ..anatomy import StructureTable, table
 from ..errors import InputError
+from ..files import write_file
 
 SCHEMA = 1
 
@@ -117,20 +117,9 @@ class Cloud:
         Raises:
             InputError: the place cannot be written, a full disk included: what was there before is still there.
         """
-        path = Path(path)
         packed = io.BytesIO()
         np.savez(packed, allow_pickle=False, **self._arrays())
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(packed.getbuffer())
-            os.replace(part, path)
-        except OSError as error:
-            found = f"a place that cannot be written ({error.strerror or error})"
-            remedy = "Choose another output folder or free some space."
-            raise InputError(path, found, "a writable file", remedy) from error
-        finally:
-            part.unlink(missing_ok=True)
+        write_file(Path(path), packed.getbuffer())
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {"schema": np.asarray(SCHEMA, np.int32), "label_table": np.asarray(self.label_table)}

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import write_file
 from .quality import Quality
 
 GATE = "gate.json"
@@ -38,16 +38,7 @@ def write_gate(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     Raises:
         InputError: the place cannot be written.
     """
-    path = folder / GATE
-    part = path.with_name(f".{GATE}.{os.getpid()}.part")
-    try:
-        part.write_text(json.dumps({"format": FORMAT, "files": dict(files)}, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        found = f"a place that cannot be written ({error.strerror or error})"
-        raise InputError(path, found, "a writable file", "Free some space, or change who may write there.") from error
-    finally:
-        part.unlink(missing_ok=True)
+    write_file(folder / GATE, json.dumps({"format": FORMAT, "files": dict(files)}, indent=1) + "\n")
 
 
 def entry(path: Path, quality: Quality) -> dict[str, Any]:

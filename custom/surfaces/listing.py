@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import write_file
 from .gate import require_passed
 
 LISTING, TABLE = "datalist.json", "datalist.csv"
@@ -38,12 +38,12 @@ def write_listing(folder: Path, labels: Mapping[str, str | Path], splits: Mappin
         split: [{key: row[key] for key in ("cloud", "label", "case")} for row in rows if row["split"] == split]
         for split in SPLITS
     }
-    _write(folder / LISTING, json.dumps(lists, indent=1) + "\n")
+    write_file(folder / LISTING, json.dumps(lists, indent=1) + "\n")
     text = io.StringIO()
     writer = csv.DictWriter(text, ["case", "split", "cloud", "label"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    _write(folder / TABLE, text.getvalue())
+    write_file(folder / TABLE, text.getvalue())
 
 
 def read_listing(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
@@ -82,15 +82,3 @@ def find_clouds(folder: str | Path, split: str = "training") -> list[dict[str, A
         raise InputError(Path(folder) / LISTING, f"no case for {split}", "at least one", "Raise its share.")
     require_passed([item["cloud"] for item in items])
     return items
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        found = f"a place that cannot be written ({error.strerror or error})"
-        raise InputError(path, found, "a writable file", "Choose another output folder or free some space.") from error
-    finally:
-        part.unlink(missing_ok=True)

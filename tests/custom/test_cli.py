@@ -229,7 +229,7 @@ def test_a_folder_that_cannot_be_written_is_refused(
     (tmp_path / "file").write_text("")
     said = refusal(["phantoms", str(tmp_path / folder), *SMALL], capsys)
     assert f"{folder}/cohort.json: found a place that cannot be written (" in said
-    assert "wanted a writable folder. Choose another one" in said
+    assert "wanted a writable file. Choose another output folder" in said
 
 
 @pytest.mark.parametrize("note", [b"{", b"\xff", b"[1]"])

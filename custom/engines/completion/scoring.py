@@ -15,8 +15,8 @@ from ...anatomy import PUBLIC_CARDIAC_CT, table
 from ...cohort.cases import label_maps
 from ...cohort.label_maps import read_label_map
 from ...errors import InputError
+from ...files import write_file
 from ...scoring.scores import ScoreRow, format_table, score_labels, summarise, write_scores
-from ...scoring.tables import replace_text
 from ..fusion import check_grid
 from .metric import GROUPS
 
@@ -115,7 +115,7 @@ class CompletionScores:
             if rows:
                 write_scores(rows, self.folder, f"scores_{group}")
         means = grouped_means(self.groups)
-        replace_text(self.folder / "completion.json", json.dumps(means, indent=2) + "\n")
+        write_file(self.folder / "completion.json", json.dumps(means, indent=2) + "\n")
         for group, values in means.items():
             if values:
                 engine.state.metrics[f"{group}_dice"] = values["mean"]["dice"]

@@ -14,7 +14,7 @@ from torch import nn
 
 from ...adapters.lora import parameter_counts
 from ...errors import InputError
-from ...slices.archive import write_bytes
+from ...files import write_file
 from .asking import bare_model
 from .checkpoint import load_shapes, relative_to, take_parts, take_published
 from .model import CODEC, NEEDED, PRIOR, STAGES, ShapeModel, digest_of
@@ -164,7 +164,7 @@ class Account:
             LOGGER.warning(banner)
         told = {"stage": self.model.stage, "trained": trained, "parameters": every, "share": share}
         content = told | {"flow_parameters": self.flow_parameters(), "untrained": banner or ""}
-        write_bytes(self.folder / "run.json", (json.dumps(content, indent=2) + "\n").encode())
+        write_file(self.folder / "run.json", json.dumps(content, indent=2) + "\n")
 
     def flow_parameters(self) -> int:
         """Of the flow, its adapters included."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from custom.anatomy import table
@@ -21,17 +21,10 @@ from custom.engines.checkpoint import save_atomically
 from custom.engines.completion.checkpoint import load_completion, network_of
 from custom.engines.preflight import root_cause
 from custom.errors import InputError
+from tests.bundles.breaking import break_off
 from tests.bundles.completing import SHORT, command, train, workflow
 
 NAMES = table().names
-
-
-class Cut(Exception):
-    """Ends a run from the inside."""
-
-
-def cut(engine: Engine) -> None:
-    raise Cut
 
 
 @pytest.fixture(scope="module")
@@ -111,15 +104,7 @@ def test_a_run_broken_off_and_taken_up_again_equals_an_unbroken_one(clouded: Pat
     train(clouded, tmp_path / "unbroken", "phase2", **settings)
     where = {"dataset_dir": clouded / "truth", "clouds_dir": clouded / "clouds", "output_dir": tmp_path / "broken"}
     begun = workflow("training", ["train", "smoke", "phase2"], **(SHORT | settings | where))
-    begun.initialize()
-    begun.parser.get_parsed_content("preflight")
-    begun.parser.get_parsed_content("train::trainer").add_event_handler(event, cut)
-    with pytest.raises(Exception) as raised:
-        begun.run()
-    cause: BaseException | None = raised.value
-    while cause is not None and not isinstance(cause, Cut):
-        cause = cause.__cause__ or cause.__context__
-    assert isinstance(cause, Cut)
+    break_off(begun, event)
     assert 0 < load_completion(tmp_path / "broken" / "phase2" / "last.pt")["epoch"] < 4
     train(clouded, tmp_path / "broken", "phase2", **settings)
     for name in ("last.pt", "best.pt"):

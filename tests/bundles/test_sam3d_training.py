@@ -11,21 +11,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from custom.engines.checkpoint import save_atomically
 from custom.engines.sparse.checkpoint import load_model, load_shapes, save_whole
 from custom.errors import InputError
+from tests.bundles.breaking import break_off
 from tests.bundles.sketching import SMALL, infer, make_cache, train, workflow
-
-
-class Cut(Exception):
-    """Ends a run from the inside."""
-
-
-def cut(engine: Engine) -> None:
-    raise Cut
 
 
 @pytest.fixture(scope="module")
@@ -140,15 +133,7 @@ def test_a_run_broken_off_and_taken_up_again_equals_an_unbroken_one(
     settings = SMALL | stages | {"save_seconds": 0.0, "dataset_dir": cache, "output_dir": tmp_path}
     overlays = [stage] if stage != "lora" else []
     begun = workflow("training", ["train", *overlays, "smoke"], **settings)
-    begun.initialize()
-    begun.parser.get_parsed_content("preflight")
-    begun.parser.get_parsed_content("train::trainer").add_event_handler(event, cut)
-    with pytest.raises(Exception) as raised:
-        begun.run()
-    cause: BaseException | None = raised.value
-    while cause is not None and not isinstance(cause, Cut):
-        cause = cause.__cause__ or cause.__context__
-    assert isinstance(cause, Cut)
+    break_off(begun, event)
     assert 0 < load_shapes(tmp_path / stage / "last.pt")["epoch"] < 4
     train(cache, tmp_path, *overlays, **stages, save_seconds=0.0)
     for name in ("last.pt", "best.pt"):

@@ -14,24 +14,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from custom.engines.checkpoint import load_checkpoint, save_atomically
 from custom.engines.preflight import root_cause
 from custom.errors import InputError
+from tests.bundles.breaking import break_off
 
 EVERY_EPOCH = 0.0
 """As ``save_seconds``: ``last.pt`` is written after every epoch."""
-
-
-class Cut(Exception):
-    """Ends a run from the inside."""
-
-
-def cut(engine: Engine) -> None:
-    raise Cut
 
 
 def events(output_dir: Path) -> EventAccumulator:
@@ -56,14 +49,7 @@ def parts(workflow: ConfigWorkflow, *names: str) -> list[Any]:
 def train_until(bundle: Any, output_dir: Path, event: Any, **overrides: Any) -> None:
     """Train, and break off at an event of the trainer."""
     workflow = bundle.workflow("training", ["train", "smoke"], output_dir, **overrides)
-    (trainer,) = parts(workflow, "train::trainer")
-    trainer.add_event_handler(event, cut)
-    with pytest.raises(Exception) as raised:
-        workflow.run()
-    error: BaseException | None = raised.value
-    while error is not None and not isinstance(error, Cut):
-        error = error.__cause__ or error.__context__
-    assert isinstance(error, Cut)
+    break_off(workflow, event)
 
 
 def only_first_labels(source: Path, target: Path, count: int) -> Path:

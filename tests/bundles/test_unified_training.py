@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from custom.anatomy import table
@@ -23,20 +23,13 @@ from custom.engines.preflight import root_cause
 from custom.errors import InputError
 from custom.fields.dense import points_of, unit_axes
 from custom.scoring.overlap import dice
+from tests.bundles.breaking import break_off
 from tests.bundles.conftest import Bundle
 from tests.bundles.whole_hearts import QUICK, command, run, train, workflow
 
 EVERY_EPOCH = 0.0
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 SHORT = {"max_epochs": 6, "val_interval": 2, "picture_interval": 3}
-
-
-class Cut(Exception):
-    """Ends a run from the inside."""
-
-
-def cut(engine: Engine) -> None:
-    raise Cut
 
 
 @pytest.fixture(scope="module")
@@ -123,15 +116,7 @@ def test_a_run_broken_off_and_taken_up_again_equals_an_unbroken_one(
         dataset_dir=labels,
         **(QUICK | settings),
     )
-    begun.initialize()
-    begun.parser.get_parsed_content("preflight")
-    begun.parser.get_parsed_content("train::trainer").add_event_handler(event, cut)
-    with pytest.raises(Exception) as raised:
-        begun.run()
-    cause: BaseException | None = raised.value
-    while cause is not None and not isinstance(cause, Cut):
-        cause = cause.__cause__ or cause.__context__
-    assert isinstance(cause, Cut)
+    break_off(begun, event)
     assert 0 < load_checkpoint(tmp_path / "broken" / "heart" / "last.pt")["epoch"] < 6
     train(labels, tmp_path / "broken", **settings)
     assert same(tmp_path / "unbroken", tmp_path / "broken")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -11,55 +10,17 @@ import numpy as np
 import pytest
 from ignite.engine import Engine
 
-from custom.anatomy import table
-from custom.cohort.label_maps import read_label_map, write_label_map
-from custom.consistency.ledger import Removal, read_ledger
-from custom.engines.fusion import find_inputs
+from custom.cohort.label_maps import read_label_map
+from custom.consistency.ledger import read_ledger
 from custom.engines.repairs import Repairs
 from custom.engines.sound_cases import FinishRepairs, ForSoundCases, SaveRepair
 from custom.errors import InputError
-
-AFFINE = np.diag([-2.0, 3, 5, 1])
-SETTINGS = {"table": table(), "spare_fraction": 0.1}
-
-
-def removal(volume_mm3: float) -> Removal:
-    return Removal(
-        rule="drop_crumbs",
-        structure="LA",
-        component=2,
-        before_mm3=volume_mm3,
-        after_mm3=0.0,
-        distance_mm=math.nan,
-        why="below 20 mm3",
-        place_mm=(1.0, 2.0, 3.0),
-    )
-
-
-def labels_of(value: int = 2) -> np.ndarray:
-    return np.full((3, 5, 7), value, np.uint8)
+from tests.custom.engines.three_cases import AFFINE, labels_of, refusal, removal, repairs_of, save_all, write_cases
 
 
 @pytest.fixture
 def labels(tmp_path: Path) -> Path:
-    for case in "abc":
-        write_label_map(tmp_path / "in" / f"{case}.nii.gz", labels_of(), AFFINE)
-    return tmp_path / "in"
-
-
-def repairs_of(labels: Path, **options: Any) -> Repairs:
-    return Repairs(find_inputs(labels), labels.parent / "out", 10, **({"settings": SETTINGS} | options))
-
-
-def save_all(repairs: Repairs) -> None:
-    for number, case in enumerate(repairs.inputs, start=1):
-        repairs.save(case, labels_of(number), AFFINE, [removal(float(number))])
-
-
-def refusal(action: Any, *arguments: Any, **options: Any) -> str:
-    with pytest.raises(InputError) as raised:
-        action(*arguments, **options)
-    return str(raised.value)
+    return write_cases(tmp_path / "in")
 
 
 def merged(repairs: Repairs) -> dict[str, float]:

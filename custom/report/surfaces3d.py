@@ -148,10 +148,12 @@ def _surface(
     """The closed surface of a mask, in voxels, its steps smoothed; no triangle if it is empty.
 
     The mask itself is not blurred: a vessel of one voxel would be lost. Taken ``coarse`` voxels in one step, what is
-    smaller may be lost.
+    smaller may be lost, unless it is all there is.
     """
     if not mask.any():
         return np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64)
+    if not np.pad(mask, coarse)[::coarse, ::coarse, ::coarse].any():
+        coarse = 1
     # "ascent" winds the triangles counterclockwise seen from outside, whatever its name promises.
     vertices, faces, _, _ = measure.marching_cubes(
         np.pad(mask, coarse).astype(np.float32), 0.5, step_size=coarse, gradient_direction="ascent"

@@ -67,6 +67,15 @@ def test_a_coarse_step_on_a_fine_grid_keeps_the_place() -> None:
     np.testing.assert_allclose(mesh.vertices_mm.mean(axis=0), middle, atol=0.3)
 
 
+def test_a_single_voxel_has_a_surface_wherever_it_lies_on_a_fine_grid() -> None:
+    for place in ((8, 9, 10), (9, 10, 11)):
+        labels = np.zeros((17, 19, 23), dtype=np.uint8)
+        labels[place] = 2
+        (mesh,) = case_meshes(labels, labels, np.diag([0.3, 0.3, 0.3, 1.0]), PUBLIC_CARDIAC_CT, truth=labels)[:1]
+        assert (mesh.name, len(mesh.faces) > 0) == ("LA", True)
+        np.testing.assert_allclose(mesh.vertices_mm.mean(axis=0), 0.3 * np.asarray(place), atol=0.5)
+
+
 def test_only_what_changed_is_there_twice_and_what_is_absent_not_at_all() -> None:
     before, after = chamber(), chamber()
     before[10, 2, 3:20] = 9

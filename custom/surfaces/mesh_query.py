@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,10 @@ def _ask(mesh: Any, points: Any, band: Any, distance: Any, side: Any) -> None:
 # warp compiles the source it finds, and must not find the wrapper that checks types in the tests.
 _ASK = wp.kernel(inspect.unwrap(_ask))
 
+_FIRST = Lock()
+_LAUNCHED: set[str] = set()
+"""Devices the kernel has run on. warp makes it ready in its first launch there, and two of these at once can fail."""
+
 
 class MeshQuery:
     """A mesh on a device.
@@ -71,6 +76,10 @@ class MeshQuery:
         points = wp.array(np.ascontiguousarray(vertices, np.float32), dtype=wp.vec3, device=self.device)
         corners = wp.array(np.ascontiguousarray(faces).reshape(-1), dtype=wp.int32, device=self.device)
         self.mesh = wp.Mesh(points, corners, support_winding_number=True)
+        with _FIRST:
+            if str(self.device) not in _LAUNCHED:
+                self.ask(np.zeros((1, 3)))
+                _LAUNCHED.add(str(self.device))
 
     def ask(
         self, points: Float[np.ndarray, "n 3"], band: float = 0.0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import json
+import subprocess
 import sys
 from typing import Any
 
@@ -108,6 +110,31 @@ def test_the_order_of_points_and_the_number_of_threads_change_nothing(heart: tup
     found = distances(points_mm, labels, affine)
     assert np.array_equal(distances(points_mm[::-1], labels, affine, threads=3), found[::-1])
     assert distances(points_mm[:0], labels, affine).shape == (0, 10)
+
+
+FIRST_IN_TWO_THREADS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+import numpy as np
+from custom.surfaces.mesh_query import MeshQuery
+sys.setswitchinterval(1e-6)
+both = Barrier(2)
+def ask(number):
+    both.wait()
+    query = MeshQuery(np.eye(3), np.array([[0, 1, 2]], np.int32), "cpu")
+    both.wait()
+    return query.ask(np.zeros((1, 3)))[0][0]
+with ThreadPoolExecutor(2) as pool:
+    print(list(map(float, pool.map(ask, range(2)))))
+"""
+
+
+def test_threads_may_be_the_first_to_ask() -> None:
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", FIRST_IN_TWO_THREADS], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert json.loads(done.stdout) == pytest.approx([3**-0.5] * 2)
 
 
 def test_a_point_has_the_label_of_the_voxel_it_lies_in_and_0_outside() -> None:

@@ -78,8 +78,8 @@ def run_score(
     if output is not None:
         try:
             text += f"\ntable: {write_scores(rows, Path(output))[0]}"
-        except OSError as error:
-            faults.append(str(_unwritable(Path(output), error)))
+        except InputError as error:
+            faults.append(str(error))
     return Scored(text, tuple(rows), tuple(faults))
 
 
@@ -174,9 +174,6 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
-def _unwritable(folder: Path, error: OSError) -> InputError:
-    found = f"a folder that cannot be written ({error.strerror or error})"
-    return InputError(folder, found, "a writable one", "Choose another output folder or free some space.")
+        found = f"a folder that cannot be written ({error.strerror or error})"
+        remedy = "Choose another output folder or free some space."
+        raise InputError(folder, found, "a writable one", remedy) from error

@@ -146,10 +146,9 @@ def write_scores(rows: Sequence[ScoreRow], folder: Path, stem: str = "scores") -
     Each file is whole or as it was before: it is written beside its place and moved there. Returns both paths.
 
     Raises:
-        InputError: there are no rows.
+        InputError: there are no rows, or the place cannot be written.
     """
     summary = summarise(rows)
-    folder.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     writer = csv.DictWriter(text, ("case", "structure", *MEASURES, "empty"), lineterminator="\n")
     writer.writeheader()

@@ -27,7 +27,7 @@ def test_a_disk_that_is_full_anywhere_is_one_line(
         with pytest.raises(InputError, match="found no room left on the disk; wanted room for the repair"):
             run_repair(asked(hearts / "labels", tmp_path))
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_text", fill)
+        patched.setattr(Path, "write_bytes", fill)
         with pytest.raises(InputError, match="found no room left on the disk; wanted room for the repair"):
             run_repair(asked(hearts / "labels", tmp_path))
     for module, name in ((repairing, "do_job"), (fusion_stage, "fuse"), (measures, "measure_case"), (closing, "show")):

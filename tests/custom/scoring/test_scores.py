@@ -166,7 +166,7 @@ def test_a_failed_write_leaves_the_old_files_and_nothing_beside_them(
         raise OSError("no space left on device")
 
     monkeypatch.setattr("os.replace", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(InputError, match="no space"):
         write_scores(ROWS[:1], tmp_path)
     assert csv_path.read_text() == old
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scores.csv", "scores.json"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ def with_clouds(
 ) -> list[dict[str, Any]]:
     """The items with ``cloud``, the path of the cloud of each.
 
-    An item that comes with one keeps it. For the others it is made, if there is none newer than the label map; of
-    several processes the first makes them, and the others wait.
+    An item that comes with one keeps it. For the others it is made, unless there is one of the very label map and
+    settings; of several processes the first makes them, and the others wait.
 
     Args:
         items: with ``label``, a path, and ``case``; perhaps with ``cloud``.
@@ -57,35 +58,60 @@ def with_clouds(
     together = dist.is_available() and dist.is_initialized()
     if rank == 0:
         own = [item for item, given in zip(found, items, strict=True) if "cloud" not in given]
-        lacking = [item for item in own if not _is_newer(Path(item["cloud"]), Path(item["label"]))]
-        _make(lacking, Path(folder), label_table, Counts(surface=max(1, points // 2), volume=points, near=points), seed)
+        settings, gate = _Settings(label_table, points, seed), read_gate(Path(folder))
+        _make([item for item in own if not _is_there(item, settings, gate)], Path(folder), settings)
     if together:
         dist.barrier()
     require_passed([item["cloud"] for item in found])
     return found
 
 
-def _make(items: Sequence[dict[str, Any]], folder: Path, label_table: str, counts: Counts, seed: int) -> None:
+@dataclass(frozen=True)
+class _Settings:
+    """What a cloud depends on beside its label map; as in :func:`with_clouds`."""
+
+    label_table: str
+    points: int
+    seed: int
+
+
+def _make(items: Sequence[dict[str, Any]], folder: Path, settings: _Settings) -> None:
     """Make clouds, examine them against their label maps, and tell the gate; what is made stays if a later one fails.
 
     Raises:
         InputError: as :func:`with_clouds`.
     """
     gate = read_gate(folder)
+    counts = Counts(surface=max(1, settings.points // 2), volume=settings.points, near=settings.points)
+    table_name = settings.label_table
     try:
         for item in tqdm(items, desc="clouds", unit="case", disable=not items):
-            given = read_label_map(item["label"], label_table)
-            cloud = make_cloud(given.labels, given.affine, label_table, counts, case_seed(seed, item["case"]))
+            given = read_label_map(item["label"], table_name)
+            seed = case_seed(settings.seed, item["case"])
+            cloud = make_cloud(given.labels, given.affine, table_name, counts, seed)
             path = Path(item["cloud"])
             cloud.write(path)
-            gate[path.name] = entry(path, examine(cloud, given.labels, given.affine))
+            judged = entry(path, examine(cloud, given.labels, given.affine))
+            gate[path.name] = judged | {"made_of": _origin(Path(item["label"]), settings)}
     finally:
         if items and folder.is_dir():
             write_gate(folder, gate)
 
 
-def _is_newer(cloud: Path, label: Path) -> bool:
-    return cloud.is_file() and cloud.stat().st_mtime_ns >= label.stat().st_mtime_ns
+def _is_there(item: dict[str, Any], settings: _Settings, gate: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the cloud is one of this label map and these settings; one that was made elsewhere need only be newer."""
+    cloud, label = Path(item["cloud"]), Path(item["label"])
+    if not cloud.is_file():
+        return False
+    made_of = gate.get(cloud.name, {}).get("made_of")
+    if made_of is not None:
+        return bool(made_of == _origin(label, settings))
+    return cloud.stat().st_mtime_ns >= label.stat().st_mtime_ns
+
+
+def _origin(label: Path, settings: _Settings) -> dict[str, Any]:
+    stat = label.stat()
+    return {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, **asdict(settings)}
 
 
 def frame_of(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

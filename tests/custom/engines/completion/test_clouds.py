@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from custom.anatomy import table
-from custom.cohort.label_maps import write_label_map
+from custom.cohort.label_maps import read_label_map, write_label_map
 from custom.engines.completion.cases import completion_items
 from custom.engines.completion.clouds import frame_of, seen_of, with_clouds
 from custom.engines.completion.loading import LoadCompletiond, lattice
@@ -51,16 +51,33 @@ def test_a_cloud_is_made_once_and_again_for_a_newer_label_map(items: list, tmp_p
     assert path.stat().st_mtime_ns != made
 
 
+def test_a_cloud_of_another_label_map_of_that_name_or_of_other_settings_is_made_anew(
+    items: list, tmp_path: Path
+) -> None:
+    (item,) = with_clouds(items, tmp_path / "clouds", points=200)
+    whole = Cloud.read(item["cloud"])
+    part = read_label_map(items[0]["label"])
+    labels = np.where(part.labels == int(part.labels.max()), 0, part.labels).astype(np.uint8)
+    write_label_map(tmp_path / "part" / "a.nii.gz", labels, part.affine)
+    os.utime(tmp_path / "part" / "a.nii.gz", ns=(1, 1))  # older than the cloud
+    with_clouds([items[0] | {"label": str(tmp_path / "part" / "a.nii.gz")}], tmp_path / "clouds", points=200)
+    assert Cloud.read(item["cloud"]).present.sum() == whole.present.sum() - 1
+    with_clouds(items, tmp_path / "clouds", points=300)
+    again = Cloud.read(item["cloud"])
+    assert again.present.sum() == whole.present.sum()
+    assert len(again.volume_points_mm) == 300
+
+
 def test_a_cloud_that_was_changed_or_never_checked_is_not_learned_from(items: list, tmp_path: Path) -> None:
     (item,) = with_clouds(items, tmp_path / "clouds", points=200)
     path = Path(item["cloud"])
     cloud = Cloud.read(path)
     replace(cloud, volume_sdf_mm=-cloud.volume_sdf_mm, near_sdf_mm=-cloud.near_sdf_mm).write(path)
     with pytest.raises(InputError, match="a.npz: changed since it was checked"):
-        with_clouds(items, tmp_path / "clouds")
+        with_clouds(items, tmp_path / "clouds", points=200)
     (tmp_path / "clouds" / "gate.json").unlink()
     with pytest.raises(InputError, match="a.npz: never checked"):
-        with_clouds(items, tmp_path / "clouds")
+        with_clouds(items, tmp_path / "clouds", points=200)
 
 
 def test_a_cloud_of_wrong_signs_is_refused_when_it_is_made(

@@ -25,6 +25,9 @@ GIVEN, COMPLETED = 1, 2
 IN_CACHE = 2048
 """Points asked at once on a CPU: what is between the layers then fits its cache, and takes 0.4 times as long."""
 
+MOST_BEYOND = 0.1
+"""Share of what is given that may lie beyond the frame: the end of a long aorta, but not half of the heart."""
+
 
 @dataclass(frozen=True, eq=False)
 class Completer:
@@ -92,7 +95,8 @@ def image_of(cloud: Cloud, completer: Completer, where: str | Path = "label map"
     """What the network is shown of a cloud: images [draws, channels, n], and which structures [1, structures].
 
     Raises:
-        InputError: naming ``where``; nothing is there, or the frame is not the one the network was trained in.
+        InputError: naming ``where``; nothing is there, too much of it lies beyond the frame, in which nothing could be
+            completed, or the frame is not the one the network was trained in.
     """
     if not len(cloud.surface_points_mm):
         remedy = "Leave it out, or withhold less of it."
@@ -100,8 +104,14 @@ def image_of(cloud: Cloud, completer: Completer, where: str | Path = "label map"
     if cloud.scale_mm != completer.scale_mm:
         found, wanted = f"a frame of {cloud.scale_mm:g} mm", f"one of {completer.scale_mm:g} mm"
         raise InputError(where, found, wanted, "Make the cloud with the scale of the network, or train anew.")
+    in_frame = cloud.in_frame()
+    beyond = float((np.abs(in_frame["surface"][:, :3]) > 1).any(axis=1).mean())
+    if beyond > MOST_BEYOND:
+        found = f"{beyond:.0%} of its surfaces beyond the cube of {2 * cloud.scale_mm:g} mm that the network knows"
+        remedy = "Crop the label map so that the heart lies in its middle."
+        raise InputError(where, found, f"at most {MOST_BEYOND:.0%}", remedy)
     generator = np.random.default_rng(completer.seed)
-    every, in_frame = np.arange(len(cloud.surface_points_mm)), cloud.in_frame()
+    every = np.arange(len(cloud.surface_points_mm))
     parts = [chosen(generator, every, completer.surface_points) for _ in range(completer.draws)]
     images = np.stack([image_at(in_frame, rows, completer.network.normals) for rows in parts])
     return torch.from_numpy(images), torch.from_numpy(np.asarray(cloud.present))[None]

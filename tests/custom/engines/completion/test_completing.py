@@ -106,6 +106,16 @@ def test_one_structure_is_enough_and_none_is_not() -> None:
         complete_case(np.zeros(SHAPE, np.uint8), AFFINE, completer())
 
 
+def test_a_heart_far_from_the_middle_of_its_grid_is_refused() -> None:
+    far = np.pad(without("RA"), ((70, 0), (0, 0), (0, 0)))
+    with pytest.raises(
+        InputError, match=r"\d\d% of its surfaces beyond the cube of 200 mm.*at most 10%\. Crop the label"
+    ):
+        complete_case(far, AFFINE, completer())
+    near = np.pad(without("RA"), ((20, 0), (0, 0), (0, 0)))
+    assert complete_case(near, AFFINE, completer()).completed == ("RA",)
+
+
 def test_several_parts_of_a_cloud_are_asked_about_and_averaged() -> None:
     torch.manual_seed(0)
     network = set_network("placed", width=8, heads=1, depth=1, point_queries=3, class_tokens=1, latent_channels=4)

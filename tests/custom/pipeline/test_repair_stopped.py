@@ -39,7 +39,14 @@ def started(script: str, argument: Any) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-c", script, json.dumps(argument)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, cwd=ROOT)
+    return subprocess.Popen(
+        command, env=environment, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, preexec_fn=_hear_control_c
+    )
+
+
+def _hear_control_c() -> None:
+    """What a shell starts in the background ignores it, and so would all that is started from there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def children(process_id: int) -> list[int]:

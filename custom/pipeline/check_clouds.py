@@ -14,7 +14,7 @@ from ..cohort.cases import label_maps
 from ..cohort.label_maps import read_label_map
 from ..errors import InputError
 from ..surfaces.cloud import Cloud
-from ..surfaces.gate import GATE, entry, write_gate
+from ..surfaces.gate import GATE, MADE_OF, entry, read_gate, unchanged, write_gate
 from ..surfaces.listing import LISTING, read_listing
 from ..surfaces.quality import Quality, examine
 from .crew import Crew
@@ -48,10 +48,14 @@ def run_check_clouds(folder: Path, labels: Path | None = None, workers: int = 0)
         raise InputError(folder, found, "clouds", "Make them with `corfield clouds`.")
     known = _labels_of(folder, labels)
     tasks = [Task(path.name, check_cloud, {"path": path, "label": known.get(path.stem)}) for path in paths]
-    files: dict[str, Any] = {}
+    before, files = read_gate(folder), dict[str, Any]()
     with Crew(workers or len(os.sched_getaffinity(0))) as crew:
         for answer in crew.run(tasks, f"checking {len(tasks)} clouds"):
             files[answer.name] = answer.result if not answer.fault else {"faults": [answer.fault]}
+    for path in paths:
+        noted = before.get(path.name, {})
+        if MADE_OF in noted and unchanged(path, noted):
+            files[path.name][MADE_OF] = noted[MADE_OF]
     write_gate(folder, {name: files[name] for name in sorted(files)})
     return _summary(folder, files)
 

@@ -19,6 +19,9 @@ from .quality import Quality
 GATE = "gate.json"
 FORMAT = 1
 
+MADE_OF = "made_of"
+"""Key of what a training notes of a cloud that it made: its label map and settings."""
+
 _REMEDY = "Run `corfield check-clouds` on their folder; make those that fail again."
 
 

@@ -17,7 +17,7 @@ from ...cohort.label_maps import read_label_map
 from ...errors import InputError
 from ...surfaces.cloud import Cloud
 from ...surfaces.frame import frame_centre_mm, grid_centre_mm
-from ...surfaces.gate import entry, read_gate, require_passed, write_gate
+from ...surfaces.gate import MADE_OF, entry, read_gate, require_passed, write_gate
 from ...surfaces.making import case_seed, make_cloud
 from ...surfaces.quality import examine
 from ...surfaces.sampling import Counts, on_surfaces
@@ -92,7 +92,7 @@ def _make(items: Sequence[dict[str, Any]], folder: Path, settings: _Settings) ->
             path = Path(item["cloud"])
             cloud.write(path)
             judged = entry(path, examine(cloud, given.labels, given.affine))
-            gate[path.name] = judged | {"made_of": _origin(Path(item["label"]), settings)}
+            gate[path.name] = judged | {MADE_OF: _origin(Path(item["label"]), settings)}
     finally:
         if items and folder.is_dir():
             write_gate(folder, gate)
@@ -103,7 +103,7 @@ def _is_there(item: dict[str, Any], settings: _Settings, gate: Mapping[str, Mapp
     cloud, label = Path(item["cloud"]), Path(item["label"])
     if not cloud.is_file():
         return False
-    made_of = gate.get(cloud.name, {}).get("made_of")
+    made_of = gate.get(cloud.name, {}).get(MADE_OF)
     if made_of is not None:
         return bool(made_of == _origin(label, settings))
     return cloud.stat().st_mtime_ns >= label.stat().st_mtime_ns

@@ -217,7 +217,7 @@ def complete_case(
         with_distances: answer the signed distances too.
 
     Raises:
-        InputError: a label map of background alone.
+        InputError: a label map of background alone, or as :func:`image_of` of one that lies beyond the frame.
     """
     cloud = seen_of(labels, affine, completer.label_table, completer.scale_mm, completer.centre_mm)
     images, present = image_of(cloud, completer)

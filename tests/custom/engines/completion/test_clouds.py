@@ -17,6 +17,7 @@ from custom.engines.completion.cases import completion_items
 from custom.engines.completion.clouds import frame_of, seen_of, with_clouds
 from custom.engines.completion.loading import LoadCompletiond, lattice
 from custom.errors import InputError
+from custom.pipeline.check_clouds import run_check_clouds
 from custom.surfaces.cloud import Cloud
 from custom.surfaces.listing import write_listing
 from custom.surfaces.making import make_cloud
@@ -60,6 +61,7 @@ def test_a_cloud_of_another_label_map_of_that_name_or_of_other_settings_is_made_
     labels = np.where(part.labels == int(part.labels.max()), 0, part.labels).astype(np.uint8)
     write_label_map(tmp_path / "part" / "a.nii.gz", labels, part.affine)
     os.utime(tmp_path / "part" / "a.nii.gz", ns=(1, 1))  # older than the cloud
+    run_check_clouds(tmp_path / "clouds", tmp_path / "a.nii.gz", workers=1)  # which does not make it forget
     with_clouds([items[0] | {"label": str(tmp_path / "part" / "a.nii.gz")}], tmp_path / "clouds", points=200)
     assert Cloud.read(item["cloud"]).present.sum() == whole.present.sum() - 1
     with_clouds(items, tmp_path / "clouds", points=300)

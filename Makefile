@@ -4,12 +4,13 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-benchmarks
 WORKFLOW_STAMP := .venv/.installed-workflow
+DOCS_STAMP := .venv/.installed-docs
 
 # Tests in as many processes as there are cores, at most four, a file in one of them: its fixtures are made once.
 IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow gpu bench workflow lint types contract clean
+.PHONY: help install demo test slow gpu bench workflow docs lint types contract clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -26,6 +27,10 @@ $(BENCH_STAMP): $(STAMP)
 
 $(WORKFLOW_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev,workflow]'
+	touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 install: $(STAMP)  ## create .venv with the pinned packages
@@ -48,6 +53,9 @@ bench: $(BENCH_STAMP)  ## install the peers of the benchmarks and test their wra
 workflow: $(WORKFLOW_STAMP)  ## install snakemake and test the workflow for clusters
 	CORFIELD_REQUIRE_SNAKEMAKE=1 $(BIN)/python -m pytest -m 'slow or not slow' tests/workflow
 
+docs: $(DOCS_STAMP)  ## the site of the documents, into site/; a warning fails (Python 3.11.5 or newer)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean
+
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,4 +67,4 @@ contract: $(STAMP)  ## who may import whom
 	$(BIN)/lint-imports
 
 clean:  ## remove what the targets above made
-	rm -rf .venv demo build dist corfield.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv demo site build dist corfield.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -27,9 +27,9 @@ from scipy import ndimage
 from skimage import measure
 
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.cohort import phantoms
+from custom.phantoms import phantom_heart
 from custom.surfaces.mesh_query import MeshQuery
-from custom.surfaces.surface import PASSBAND, STAIRCASE, Surface, surface_of
+from custom.surfaces.structure_surface import PASSBAND, STAIRCASE, Surface, surface_of
 
 FINE = 240
 """Voxels a side of the grid that the truth is triangulated on."""
@@ -40,9 +40,9 @@ Distances = Callable[[np.ndarray], np.ndarray]
 
 def true_surfaces(seed: int, size: int) -> dict[int, Surface]:
     """The surface of each structure's own function, in world mm."""
-    heart = phantoms._draw_heart(seed, phantoms.FIELD_OF_VIEW_MM / size)
-    spacing_mm = phantoms.FIELD_OF_VIEW_MM / FINE
-    first_mm = (spacing_mm - phantoms.FIELD_OF_VIEW_MM) / 2
+    heart = phantom_heart._draw_heart(seed, phantom_heart.FIELD_OF_VIEW_MM / size)
+    spacing_mm = phantom_heart.FIELD_OF_VIEW_MM / FINE
+    first_mm = (spacing_mm - phantom_heart.FIELD_OF_VIEW_MM) / 2
     places_mm = first_mm + spacing_mm * np.arange(FINE)
     values = np.empty((len(PUBLIC_CARDIAC_CT), FINE, FINE, FINE), np.float32)
     for slab in range(FINE):
@@ -52,7 +52,7 @@ def true_surfaces(seed: int, size: int) -> dict[int, Surface]:
     labels = np.zeros((FINE,) * 3, np.uint8)
     for structure in PUBLIC_CARDIAC_CT:
         labels[values[structure.index - 1] < 0] = structure.index
-    whole = phantoms._without_crumbs(labels.copy())
+    whole = phantom_heart._without_crumbs(labels.copy())
     surfaces = {}
     for structure in PUBLIC_CARDIAC_CT:
         value = values[structure.index - 1].clip(-3, 3)
@@ -70,13 +70,13 @@ def outwards(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return ordered if Surface(vertices.astype(np.float64), ordered).volume_mm3 > 0 else ordered[:, ::-1].copy()
 
 
-def bounded(heart: phantoms.Heart, points_mm: np.ndarray) -> dict[int, np.ndarray]:
+def bounded(heart: phantom_heart.PhantomHeart, points_mm: np.ndarray) -> dict[int, np.ndarray]:
     """Each structure's function with its neighbours and the end of the scan cut out: below 0 where it is the label."""
     mean_mm = heart.to_mean_chest(points_mm)
     fields = {name: field(mean_mm) for name, field in heart.fields.items()}
     scan_mm = np.maximum(heart.scan_mm[0] - points_mm[:, 2], points_mm[:, 2] - heart.scan_mm[1])
     before, found = np.full(len(points_mm), np.inf), {}
-    for name, gaps_mm in phantoms._DRAWN:
+    for name, gaps_mm in phantom_heart._DRAWN:
         own = np.maximum(np.maximum(fields[name], scan_mm), -before)
         for other, gap_mm in gaps_mm.items():
             own = np.maximum(own, gap_mm - fields[other])
@@ -140,7 +140,7 @@ def main(output: str, cases: int = 2, size: int = 96, seed: int = 100) -> None:
     errors: dict[tuple[int, str], list[float]] = {}
     volumes: dict[tuple[int, str], list[float]] = {}
     for case in range(seed, seed + cases):
-        labels, affine = phantoms.make_heart(case, size)
+        labels, affine = phantom_heart.make_heart(case, size)
         rng = np.random.default_rng(case)
         for index, true in true_surfaces(case, size).items():
             mask = labels == index

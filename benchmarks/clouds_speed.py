@@ -31,15 +31,15 @@ import fire
 import numpy as np
 from scipy.spatial import cKDTree
 
-from benchmarks.memory import peak_mb
+from benchmarks.peak_memory import peak_mb
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.cohort.label_maps import read_label_map
-from custom.cohort.make import make_cohort
-from custom.surfaces.cloud import Cloud
-from custom.surfaces.distance import half_diagonal_mm, labels_at
-from custom.surfaces.making import make_cloud
-from custom.surfaces.sampling import Counts
-from custom.surfaces.surface import Surface, surfaces_of
+from custom.data.label_maps import read_label_map
+from custom.phantoms.write_cohort import make_cohort
+from custom.surfaces.make_cloud import make_cloud
+from custom.surfaces.mesh_distance import half_diagonal_mm, labels_at
+from custom.surfaces.point_cloud import Cloud
+from custom.surfaces.structure_surface import Surface, surfaces_of
+from custom.surfaces.surface_sampling import Counts
 
 SAMPLE = 60
 """Points a structure that trimesh is asked for."""

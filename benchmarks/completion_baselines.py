@@ -18,10 +18,10 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.engines.completion.completing import Completer, complete_case, merged
-from custom.sets.network import SetNetwork
+from custom.completion.complete_case import Completer, complete_case, merged
+from custom.models.vecset.set_network import SetNetwork
 
-from .completion_cases import INDICES, Canvas
+from .partial_hearts import INDICES, Canvas
 
 Labels = UInt8[np.ndarray, "i j k"]
 Shown = Bool[np.ndarray, " c"]

@@ -18,10 +18,10 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.cohort.label_maps import read_label_map
+from custom.data.label_maps import read_label_map
 
-from .before_after import camera_on
-from .rendering import Body, rendered
+from .repair_picture import camera_on
+from .shaded_surfaces import Body, rendered
 
 PALE = 0.35
 """How much of its colour a given structure keeps beside the completed ones."""

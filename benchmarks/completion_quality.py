@@ -31,17 +31,17 @@ from typing import Any
 
 import fire
 
-from custom.engines.completion.completing import load_completer
-from custom.engines.workflows import ROOT, bundle_configs
-from custom.pipeline.check_clouds import run_check_clouds
-from custom.pipeline.clouds import CloudRequest, run_clouds
-from custom.pipeline.presets import read_settings
-from custom.pipeline.records import digest, read_record, write_record
-from custom.pipeline.stage1 import verbatim
-from custom.surfaces.sampling import Counts
+from custom.completion.complete_case import load_completer
+from custom.run.check_clouds import run_check_clouds
+from custom.run.json_records import digest, read_record, write_record
+from custom.run.make_clouds import CloudRequest, run_clouds
+from custom.run.presets import read_settings
+from custom.run.stage1_structures import escape_monai
+from custom.surfaces.surface_sampling import Counts
+from custom.training.run_bundle import ROOT, bundle_configs
 
 from .completion_baselines import Asked
-from .completion_cases import WHOLE, counts_names
+from .completion_benchmark import DEV, TEST, TRAIN, Study
 from .completion_scores import (
     Rows,
     completed_dice,
@@ -54,7 +54,7 @@ from .completion_scores import (
     table_of_structures,
     verdict,
 )
-from .completion_study import DEV, TEST, TRAIN, Study
+from .partial_hearts import WHOLE, counts_names
 from .unified_runs import content_of, once
 
 BUNDLE, OURS = "heart_completion", "heart_completion"
@@ -135,7 +135,9 @@ class Trained:
     def _phase(self, phase: str, given: Mapping[str, Any]) -> dict[str, Any]:
         calls = self.folder / f"{phase}_calls.json"
         write_record(calls, {"calls": read_record(calls).get("calls", 0) + 1})
-        texts = {key: verbatim(str(value)) if isinstance(value, Path) else str(value) for key, value in given.items()}
+        texts = {
+            key: escape_monai(str(value)) if isinstance(value, Path) else str(value) for key, value in given.items()
+        }
         configs = bundle_configs(BUNDLE, self.names(phase))
         command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(configs)]
         command += [part for key, value in ({"cpu_threads": "1"} | texts).items() for part in (f"--{key}", value)]

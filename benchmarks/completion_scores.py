@@ -12,13 +12,13 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.engines.completion.hiding import SCHEMES
-from custom.engines.completion.scoring import grouped_means
-from custom.pipeline.records import read_record, write_record
-from custom.scoring.scores import ScoreRow, score_mask
-from custom.scoring.tables import markdown
+from custom.completion.hide_structures import SCHEMES
+from custom.completion.score_handler import grouped_means
+from custom.metrics.case_scores import ScoreRow, score_mask
+from custom.metrics.csv_tables import markdown
+from custom.run.json_records import read_record, write_record
 
-from .completion_cases import INDICES, NAMES, REDRAWN, WHOLE, Heart, Part, counts_names
+from .partial_hearts import INDICES, NAMES, REDRAWN, WHOLE, Heart, Part, counts_names
 
 Labels = UInt8[np.ndarray, "i j k"]
 Completes = Callable[[Labels, Float[np.ndarray, "4 4"], Bool[np.ndarray, " c"], bool], Labels]

@@ -24,12 +24,12 @@ from monai.networks.nets import UNet
 from scipy import ndimage
 from torch import Tensor
 
-from custom.engines.checkpoint import save_atomically
-from custom.engines.completion.drawing import RandMotion
-from custom.engines.completion.hiding import Hiding
-from custom.surfaces.frame import SCALE_MM
+from custom.completion.hide_structures import StructureHider
+from custom.completion.sample_points import RandRigidMotion
+from custom.surfaces.cloud_frame import SCALE_MM
+from custom.training.checkpoint_file import save_atomically
 
-from .completion_cases import INDICES, Canvas
+from .partial_hearts import INDICES, Canvas
 
 HIDING = {
     "hidden_counts": "counts",
@@ -38,7 +38,7 @@ HIDING = {
     "shown_subsets": "subsets",
     "subset_share": "subset_share",
 }
-"""Settings of the bundle that are arguments of :class:`Hiding`."""
+"""Settings of the bundle that are arguments of :class:`StructureHider`."""
 
 SAVE_SECONDS = 60.0
 
@@ -66,13 +66,13 @@ class UNetRun:
     seed: int = 0
 
     @property
-    def hiding(self) -> Hiding:
-        return Hiding(**{name: self.bundle[key] for key, name in HIDING.items() if key in self.bundle})
+    def hiding(self) -> StructureHider:
+        return StructureHider(**{name: self.bundle[key] for key, name in HIDING.items() if key in self.bundle})
 
     @property
-    def motion(self) -> RandMotion:
+    def motion(self) -> RandRigidMotion:
         own = self.bundle
-        return RandMotion(own["rotation_deg"], own["scale_share"], own["shift_mm"] / SCALE_MM)
+        return RandRigidMotion(own["rotation_deg"], own["scale_share"], own["shift_mm"] / SCALE_MM)
 
     def record(self) -> dict[str, Any]:
         """All that the weights depend on."""
@@ -86,7 +86,7 @@ class UNetRun:
 
 
 def moved(
-    labels: UInt8[np.ndarray, "s s s"], canvas: Canvas, motion: RandMotion, generator: np.random.Generator
+    labels: UInt8[np.ndarray, "s s s"], canvas: Canvas, motion: RandRigidMotion, generator: np.random.Generator
 ) -> UInt8[np.ndarray, "s s s"]:
     """The labels after a small motion about the middle of the canvas, nearest neighbour."""
     matrix, shift, _ = motion.draw(generator)

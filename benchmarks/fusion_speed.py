@@ -29,12 +29,12 @@ import torch
 from monai.transforms import FillHoles, KeepLargestConnectedComponent
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.memory import peak_mb
+from benchmarks.peak_memory import peak_mb
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.cohort.label_maps import read_label_map, write_label_map
-from custom.cohort.make import make_cohort
-from custom.consistency.fusion import PriorityFusion
-from custom.engines.workflows import bundle_configs, run_bundle
+from custom.data.label_maps import read_label_map, write_label_map
+from custom.phantoms.write_cohort import make_cohort
+from custom.rules.priority_fusion import PriorityFusion
+from custom.training.run_bundle import bundle_configs, run_bundle
 
 CASE = "phantom_000.nii.gz"
 THREADS = 2

@@ -20,12 +20,12 @@ import fire
 import numpy as np
 
 from custom.anatomy import PUBLIC_CARDIAC_CT, StructureTable, table
-from custom.cohort.cases import find_cases
-from custom.cohort.label_maps import LabelMap, read_label_map
+from custom.data.case_list import find_cases
+from custom.data.label_maps import LabelMap, read_label_map
 from custom.errors import InputError
-from custom.scoring.scores import ScoreRow, format_comparison, score_labels, summarise
+from custom.metrics.case_scores import ScoreRow, format_comparison, score_labels, summarise
 
-from .peers import PEERS, Peer
+from .peer_smoothers import PEERS, Peer
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ import matplotlib
 import numpy as np
 from scipy import ndimage
 
-from benchmarks.rendering import PAPER, Body, Camera, rendered
+from benchmarks.shaded_surfaces import PAPER, Body, Camera, rendered
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.cohort.defects import damage
-from custom.cohort.phantoms import make_heart
+from custom.phantoms.damage import damage
+from custom.phantoms.phantom_heart import make_heart
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  the backend is chosen first

@@ -18,17 +18,17 @@ from pathlib import Path
 import fire
 
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.cohort.cases import find_cases
-from custom.cohort.label_maps import read_label_map
-from custom.cohort.make import make_cohort
-from custom.consistency.ledger import read_ledger
-from custom.pipeline.repair import run_repair
-from custom.pipeline.request import Request
-from custom.scoring.changes import RepairRow
-from custom.scoring.scores import ScoreRow, format_comparison, score_labels, summarise, write_scores
+from custom.data.case_list import find_cases
+from custom.data.label_maps import read_label_map
+from custom.metrics.case_scores import ScoreRow, format_comparison, score_labels, summarise, write_scores
+from custom.metrics.repair_rows import RepairRow
+from custom.phantoms.write_cohort import make_cohort
+from custom.rules.ledger import read_ledger
+from custom.run.repair_labels import run_repair
+from custom.run.repair_request import RepairRequest
 
 from .peer_scores import DAMAGED, TRUTH, read_pairs, score_peers
-from .peers import PEERS
+from .peer_smoothers import PEERS
 from .stage1_quality import MEASURES, OURS, best_peer, damaged_copies, without_absent
 
 LEDGER_MM3 = 50.0
@@ -133,7 +133,8 @@ def main(
         truth = cohort / "truth"
         labels = truth if undamaged else cohort / "labels"
     done = run_repair(
-        Request(labels=labels, output=folder / "out", reference=truth, workers=workers, seed=seed, device="cpu"), print
+        RepairRequest(labels=labels, output=folder / "out", reference=truth, workers=workers, seed=seed, device="cpu"),
+        print,
     )
     ours = scored(folder / "out" / "repaired", truth)
     if undamaged:

@@ -28,12 +28,12 @@ from typing import Any
 import fire
 import torch
 
-from custom.engines.sparse.phantoms import make_sliced_phantoms
-from custom.engines.workflows import bundle_configs, run_bundle
-from custom.pipeline.records import digest
-from custom.report.drawn_page import write_drawn_report
-from custom.scoring.answers import format_answers, read_answers
-from custom.scoring.tables import markdown
+from custom.metrics.csv_tables import markdown
+from custom.metrics.slice_evaluation import format_answers, read_answers
+from custom.report.slice_evaluation_page import write_drawn_report
+from custom.run.json_records import digest
+from custom.sam3d.sliced_phantoms import make_sliced_phantoms
+from custom.training.run_bundle import bundle_configs, run_bundle
 
 from .unified_runs import content_of, once
 

@@ -24,15 +24,15 @@ import numpy as np
 import torch
 
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.cohort.cases import find_cases
-from custom.cohort.defects import damage
-from custom.cohort.label_maps import read_label_map, write_label_map
-from custom.cohort.make import make_cohort
-from custom.pipeline.one_structure import repair_structure, score_structure
-from custom.scoring.scores import ScoreRow, format_comparison, summarise, write_scores
+from custom.data.case_list import find_cases
+from custom.data.label_maps import read_label_map, write_label_map
+from custom.metrics.case_scores import ScoreRow, format_comparison, summarise, write_scores
+from custom.phantoms.damage import damage
+from custom.phantoms.write_cohort import make_cohort
+from custom.run.repair_one_structure import repair_structure, score_structure
 
 from .peer_scores import DAMAGED, TRUTH, read_pairs, score_peers
-from .peers import PEERS
+from .peer_smoothers import PEERS
 
 MEASURES = ("dice", "hd95_mm", "assd_mm", "surface_dice", "components")
 OURS = "ours"

@@ -30,15 +30,15 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.memory import peak_mb
-from custom.cohort.cases import find_cases, find_items
-from custom.cohort.label_maps import LabelMap, read_label_map, write_label_map
-from custom.cohort.make import make_cohort
-from custom.engines.workflows import bundle_configs, run_bundle
-from custom.fields.dense import evaluate, evaluate_everywhere, unit_axes
-from custom.fields.near import NearField
-from custom.points.band import band_index, sample_points
-from custom.scoring.overlap import dice
+from benchmarks.peak_memory import peak_mb
+from custom.data.case_list import find_cases, find_items
+from custom.data.label_maps import LabelMap, read_label_map, write_label_map
+from custom.metrics.overlap import dice
+from custom.models.near.evaluate_grid import evaluate, evaluate_everywhere, unit_axes
+from custom.models.near.near_field import NearField
+from custom.phantoms.write_cohort import make_cohort
+from custom.sampling.boundary_band import band_index, sample_points
+from custom.training.run_bundle import bundle_configs, run_bundle
 from custom.volumes.roi import Roi, find_roi, paste, to_cube
 
 PARTS = ("step", "grid_step", "dense", "reach", "epoch")

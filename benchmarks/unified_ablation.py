@@ -24,14 +24,14 @@ from typing import Any
 
 import fire
 
-from custom.cohort.cases import label_maps
-from custom.scoring.tables import markdown
+from custom.data.case_list import label_maps
+from custom.metrics.csv_tables import markdown
 
 from .unified_runs import Hearts, Run, calibrate, hearts_of, infer, plain_settings, spread, train
 from .unified_scores import SMALL, grouped, mean_dices
 
-SOFTMAX = {"loss_function::heart::_target_": "benchmarks.softmax.SoftmaxLoss"}
-LARGEST = {"decision::_target_": "benchmarks.softmax.largest_of"}
+SOFTMAX = {"loss_function::heart::_target_": "benchmarks.softmax_ablation.SoftmaxLoss"}
+LARGEST = {"decision::_target_": "benchmarks.softmax_ablation.largest_of"}
 EACH = ("points_per_structure", "shell_points")
 """Settings that count points for each structure."""
 

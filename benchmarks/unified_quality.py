@@ -22,9 +22,9 @@ from typing import Any
 
 import fire
 
-from custom.engines.checkpoint import load_checkpoint
+from custom.metrics.csv_tables import markdown
+from custom.near.field_checkpoint import load_checkpoint
 from custom.package.pack import run_pack
-from custom.scoring.tables import markdown
 
 from .unified_runs import Hearts, Run, calibrate, hearts_of, infer, spread, train
 from .unified_scores import BARS, LOSS, SMALL, Dices, below_bar, grouped, lost, mean_dices, mean_of

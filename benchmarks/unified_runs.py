@@ -19,17 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.bundle import ConfigWorkflow
 
-from custom.cohort.cases import label_maps
-from custom.cohort.make import make_cohort
-from custom.engines.checkpoint import load_checkpoint
-from custom.engines.workflows import bundle_configs, run_bundle
+from custom.data.case_list import label_maps
 from custom.errors import InputError
-from custom.pipeline.presets import read_settings
-from custom.pipeline.records import digest, read_record, write_record
-from custom.pipeline.repair import run_repair
-from custom.pipeline.request import Request
-from custom.pipeline.stage1 import verbatim
+from custom.near.field_checkpoint import load_checkpoint
+from custom.phantoms.write_cohort import make_cohort
+from custom.run.json_records import digest, read_record, write_record
+from custom.run.presets import read_settings
+from custom.run.repair_labels import run_repair
+from custom.run.repair_request import RepairRequest
+from custom.run.stage1_structures import escape_monai
+from custom.training.run_bundle import bundle_configs, run_bundle
 
 BUNDLE = "unified_implicit"
 SHARED = ("amp", "cpu_threads", "device", "label_table")
@@ -76,7 +77,7 @@ def hearts_of(
         cohort = output / f"cohort_{seed}"
         make_cohort(cohort, cases, size, seed)
         truth = str(cohort / "truth")
-        asked = Request(
+        asked = RepairRequest(
             labels=cohort / "labels", output=done, workers=workers, seed=seed, device="cpu", skip_unified=True
         )
         run_repair(asked, logging.getLogger(__name__).info)
@@ -146,12 +147,12 @@ def once(record: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return kept
 
 
-def bundle(run: Run, run_id: str, names: Sequence[str], **settings: Any) -> None:
-    """One list of the bundle's configs, in this process, on one thread."""
+def bundle(run: Run, run_id: str, names: Sequence[str], **settings: Any) -> ConfigWorkflow:
+    """One list of the bundle's configs, in this process, on one thread; the workflow, its parts still at hand."""
     torch.set_num_threads(1)
     given = {"output_dir": str(run.folder), "cpu_threads": 1} | settings
-    texts = {key: verbatim(str(value)) if isinstance(value, Path) else value for key, value in given.items()}
-    run_bundle(bundle_configs(BUNDLE, names), run_id, **texts)
+    texts = {key: escape_monai(str(value)) if isinstance(value, Path) else value for key, value in given.items()}
+    return run_bundle(bundle_configs(BUNDLE, names), run_id, **texts)
 
 
 def train(run: Run) -> dict[str, Any]:
@@ -164,7 +165,7 @@ def train(run: Run) -> dict[str, Any]:
         boxes = {"train::dataset::cache_dir": str(run.output / "boxes")}
         given = dict(run.settings) | boxes | {"dataset_dir": run.hearts.labels, "teacher_dir": run.hearts.teachers}
         names, begun = ["train", *run.overlays], time.process_time()
-        bundle(run, "cut", names, cut=["$len(@train::dataset)"], **given)
+        bundle(run, "check", names, **given).parser.get_parsed_content("train::dataset")
         cut, begun = time.process_time() - begun, time.process_time()
         bundle(run, "training", names, **given)
         return {"cpu_seconds": time.process_time() - begun, "cutting_cpu_seconds": cut, **read_record(calls)}

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.cohort.cases import label_maps
-from custom.cohort.label_maps import read_label_map
-from custom.scoring.overlap import dice
+from custom.data.case_list import label_maps
+from custom.data.label_maps import read_label_map
+from custom.metrics.overlap import dice
 
 SMALL = ("LAA", "Coronary", "PV")
 """The thin and the small ones; all others are spoken of together."""

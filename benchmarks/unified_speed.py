@@ -35,15 +35,16 @@ import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from benchmarks.memory import peak_mb
+from benchmarks.peak_memory import peak_mb
 from benchmarks.stage1_speed import matmul_gflops
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.fields.dense import unit_axes
-from custom.fields.dense_heart import answer_of, label_grid
-from custom.pipeline.records import digest
-from custom.scoring.tables import markdown
+from custom.fingerprints import content_digest
+from custom.metrics.csv_tables import markdown
+from custom.models.near.evaluate_grid import unit_axes
+from custom.models.near.evaluate_label_grid import answer_of, label_grid
+from custom.run.json_records import digest
 
-from .unified_ways import NETWORKS, WAYS, case_of, draw_own_fields
+from .unified_evaluation_variants import NETWORKS, WAYS, case_of, draw_own_fields
 
 
 def measured(folder: Path, network: str, way: str, checkpoint: str = "", side: int = 256) -> dict[str, float]:
@@ -127,7 +128,7 @@ def apart(output: Path, part: str, **options: Any) -> dict[str, Any]:
 def compared(output: Path, network: str, checkpoint: str, side: int) -> dict[str, Any]:
     """All parts of one network, in a folder of its own."""
     options = {"network": network, "checkpoint": checkpoint, "side": side}
-    asked = [Path(checkpoint).stat().st_mtime_ns] if checkpoint else [NETWORKS[network]]
+    asked = [content_digest(checkpoint)] if checkpoint else [NETWORKS[network]]
     output = output / f"{network}_{digest(options, asked)}"
     apart(output, "learn", **options)
     result: dict[str, Any] = {way: apart(output, way, **options) for way in WAYS}

@@ -81,6 +81,11 @@ class StructureTable:
         return tuple(structure.index for structure in self.structures)
 
     @property
+    def chambers(self) -> tuple[Structure, ...]:
+        """The atria and ventricles."""
+        return tuple(structure for structure in self.structures if structure.name in CHAMBERS)
+
+    @property
     def by_rank(self) -> tuple[Structure, ...]:
         """The structures, highest fusion priority first (A2.1)."""
         return tuple(sorted(self.structures, key=lambda structure: structure.rank))
@@ -149,6 +154,12 @@ TOTALSEGMENTATOR_HEART = StructureTable(
     ),
 )
 """TotalSegmentator's five heart structures, in the order left/right atrium and ventricle, myocardium."""
+
+CHAMBERS = (
+    *("LA", "LV", "RA", "RV"),
+    *(f"heart_{kind}_{side}" for kind in ("atrium", "ventricle") for side in ("left", "right")),
+)
+"""Names of the atria and ventricles in any table."""
 
 TABLES = {table.name: table for table in (PUBLIC_CARDIAC_CT, TOTALSEGMENTATOR_HEART)}
 

@@ -24,3 +24,22 @@ class InputError(ValueError):
     def __reduce__(self) -> tuple[type[InputError], tuple[str | Path, str, str, str]]:
         """Rebuilt from its parts: an error crosses from a worker process to its parent."""
         return type(self), self.parts
+
+
+def in_one_line(error: BaseException) -> str:
+    """Type and first line of an error that nobody has foreseen, as far as it fits into a line of ours."""
+    first = (str(error).splitlines() or [""])[0][:200]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def unforeseen(where: str | Path, error: BaseException) -> InputError:
+    """What to say of an error that nobody has foreseen, where it befell a single case.
+
+    Of a chain of errors the first is named: the others are layers of libraries around it.
+    """
+    first, seen = error, {id(error)}
+    while (link := first.__cause__ or first.__context__) is not None and id(link) not in seen:
+        first = link
+        seen.add(id(link))
+    remedy = "Leave it out, or see the trace in the log."
+    return InputError(where, f"an error that was not foreseen ({in_one_line(first)})", "none", remedy)

@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 import torch
 
+from custom.output_record import OVERWRITE, WRITER
+
 SEED = 20240725
 
 
@@ -44,6 +46,16 @@ def loggers() -> Iterator[None]:
         if name.split(".")[0] == "custom" and isinstance(logger, logging.Logger):
             logger.disabled, logger.propagate = False, True
             logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def writer() -> Iterator[None]:
+    """No test counts as the command or bundle that the test before it, or a fixture, ran in this process."""
+    os.environ.pop(WRITER, None)
+    os.environ.pop(OVERWRITE, None)
+    yield
+    os.environ.pop(WRITER, None)
+    os.environ.pop(OVERWRITE, None)
 
 
 @pytest.fixture(autouse=True)

@@ -2,75 +2,100 @@
 
 from __future__ import annotations
 
-import inspect
+import io
 import logging
 import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 from itertools import takewhile
-from typing import Any
-
-import fire
 
 from .. import __version__
-from ..cohort.defects import Defects
 from ..errors import InputError
-from .bundling import Bundling
-from .completing import Completing
-from .modelling import Modelling
-from .repairing import Repairing
-from .reporting import Reporting
-from .slicing import Slicing
+from ..output_record import writing_as
+from .argument_reader import read
+from .bundle_commands import BundleCommands
+from .completion_commands import CompletionCommands
+from .console_output import REFUSED, STOPPED, UNREAD, exit_with_error, print_error, print_line
+from .help_text import explained
+from .model_commands import ModelCommands
+from .repair_commands import RepairCommands
+from .report_commands import ReportCommands
+from .slice_commands import SliceCommands
 
 
-class Commands(Repairing, Bundling, Modelling, Completing, Slicing, Reporting):
-    """Repair noisy cardiac label maps with implicit functions. `corfield COMMAND --help` tells more."""
+class Commands(RepairCommands, BundleCommands, ModelCommands, CompletionCommands, SliceCommands, ReportCommands):
+    """Repair noisy cardiac label maps with implicit functions. `corfield COMMAND --help` tells more.
+
+    Exit codes: 0 done; 1 something was left out, or a check found a fault, and what it was is named; 2 refused, or
+    given up for a reason that is named; 130 stopped by Ctrl-C; 141 nobody reads what is printed any more.
+    """
 
     def version(self) -> None:
         """Print the version."""
-        print(__version__)
+        print_line(__version__, end="\n")
 
 
-def check_flags(arguments: list[str]) -> None:
-    """Refuse a flag that the command does not have. Fire would say so only once the command is done.
+NAMES = tuple(name for name in dir(Commands) if not name.startswith("_"))
+HELP, VERSION = {"--help", "-h"}, "--version"
+
+
+def command_named(word: str) -> str:
+    """The command that a word names, ``check-clouds`` or ``check_clouds``.
 
     Raises:
-        InputError: naming the nearest flag.
+        InputError: naming the nearest.
     """
-    name = arguments[0].replace("-", "_") if arguments else ""
-    command = getattr(Commands, name, None) if name and not name.startswith("_") else None
-    if command is None or command is Commands.check:  # which judges the settings of a config itself
-        return
-    known = [name for name in inspect.signature(command).parameters if name != "self"]
-    if "severities" in known:
-        known = [name for name in known if name != "severities"] + list(Defects.__dataclass_fields__)
-    for argument in takewhile(lambda argument: argument != "--", arguments[1:]):
-        name = argument[2:].split("=")[0].replace("-", "_")
-        if argument.startswith("--") and name not in known:
-            near = get_close_matches(name, known, n=1)
-            wanted = f"one of --{', --'.join(known)}" if known else "no flag"
-            hint = f"Did you mean --{near[0]}?" if near else "Choose one of them."
-            raise InputError(f"--{name}", "no such flag", wanted, hint if known else "Leave it out.")
+    name = word.replace("-", "_")
+    if name in NAMES:
+        return name
+    near = get_close_matches(name, NAMES, n=1)
+    remedy = f"Did you mean {near[0]}?" if near else "`corfield --help` explains them."
+    raise InputError(word or "''", "no such command", f"one of {', '.join(NAMES)}", remedy)
 
 
-def asking_for_help(arguments: list[str]) -> list[str]:
-    """``COMMAND --help`` as ``COMMAND -- --help``: a command that takes any flag would take this one for its own."""
-    if "--" in arguments or not {"--help", "-h"} & set(arguments):
-        return arguments
-    return [*takewhile(lambda argument: not argument.startswith("-"), arguments[:1]), "--", "--help"]
+def asks_for_help(words: Sequence[str]) -> bool:
+    """Whether help is asked for, by a flag or, as Fire has it, by nothing else behind ``--``."""
+    return (
+        bool(HELP & set(takewhile(lambda word: word != "--", words)))
+        or list(words[-2:-1]) == ["--"]
+        and (words[-1] in HELP)
+    )
+
+
+def run_command(words: Sequence[str]) -> None:
+    """Do what a command line says. Raises ``InputError``: it does not say anything that can be done."""
+    commands = Commands()
+    if not words or words[0] in HELP:
+        print_line(explained(commands), end="\n")
+    elif words[0] == VERSION and len(words) == 1:
+        commands.version()
+    else:
+        name = command_named(words[0])
+        if asks_for_help(words[1:]):
+            print_line(explained(commands, name), end="\n")
+            return
+        command = getattr(commands, name)
+        listed, named = read(command, words[1:])
+        with writing_as(name):
+            command(*listed, **named)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: an ``InputError`` becomes one line on standard error and exit code 2, Ctrl-C one and 130."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     logging.getLogger("custom").setLevel(logging.INFO)
-    given = asking_for_help(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text
     try:
-        check_flags(given)
-        command: Any = fire.Fire(Commands(), command=given, name="corfield")
-        del command
+        run_command(sys.argv[1:] if arguments is None else arguments)
     except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+        print_error("error: " + str(error).replace("\n", "\\n"))
+        sys.exit(REFUSED)
     except KeyboardInterrupt:
-        sys.stderr.write("\nstopped; the same command goes on where it stopped\n")
-        sys.exit(130)
+        print_error("\nstopped; the same command goes on where it stopped")
+        sys.exit(STOPPED)
+    except BrokenPipeError:
+        sys.exit(UNREAD)
+    finally:
+        exit_with_error(sys.stdout)
+        exit_with_error(sys.stderr)

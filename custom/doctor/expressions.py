@@ -13,8 +13,8 @@ from monai.bundle.config_item import ConfigExpression
 from monai.bundle.config_parser import _default_globals
 from monai.bundle.reference_resolver import ReferenceResolver
 
-from .fault import Finding, did_you_mean
-from .imports import NotFound, member_of, module_of
+from .finding import Finding, did_you_mean
+from .lookup import NotFound, member_of, module_of
 
 STANDIN = "_referred_to_"
 """Stands where a reference stood, for the parser of Python."""

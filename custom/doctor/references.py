@@ -12,8 +12,8 @@ from monai.bundle import ConfigParser
 from monai.bundle.config_item import ConfigExpression
 from monai.bundle.reference_resolver import ReferenceResolver
 
-from .fault import Finding, did_you_mean
-from .files import read_document, value_at, walk
+from .config_file import read_document, value_at, walk
+from .finding import Finding, did_you_mean
 
 DEFINE = "Define it, or add the config that does to the list."
 SEP = ReferenceResolver.sep

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from .model import Heart, HeartModel
-from .opening import load
+from .load_package import load
+from .packed_model import HeartModel, PackedHeart
 
-__all__ = ["Heart", "HeartModel", "load"]
+__all__ = ["PackedHeart", "HeartModel", "load"]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..anatomy import Structure, StructureTable
-from ..consistency.decision import FALLBACKS
 from ..errors import InputError
+from ..rules.priority_decision import FALLBACKS
 from ..space import Frame
 
 FORMAT = "corfield.heart/1"
@@ -33,15 +33,15 @@ class Manifest:
         version: of CorField, which wrote it.
         made_with: versions of the other packages, by name.
         files: size in bytes and SHA-256 of each of :data:`FILES`, as ``{"bytes", "sha256"}``.
-        network: what :class:`custom.fields.near.NearField` is built from.
+        network: what :class:`custom.models.near.near_field.NearField` is built from.
         label_table: the structures.
         thresholds: by the structure's name, where one was calibrated.
-        fallback: see :class:`custom.consistency.decision.PriorityDecision`.
-        stride: see :func:`custom.fields.dense_heart.evaluate_heart`.
+        fallback: see :class:`custom.rules.priority_decision.PriorityDecision`.
+        stride: see :func:`custom.models.near.evaluate_label_grid.evaluate_heart`.
         amp: whether matrix products and convolutions run in bfloat16.
         cases: names, in code order.
         frames: of the cases, in the same order.
-        sizes: bytes of a case and of its label map, see :mod:`custom.package.sizes`.
+        sizes: bytes of a case and of its label map, see :mod:`custom.package.package_sizes`.
     """
 
     version: str

@@ -12,15 +12,16 @@ import torch
 
 from .. import __version__
 from ..anatomy import PUBLIC_CARDIAC_CT, table
-from ..engines.checkpoint import field_of, frames_of
-from ..engines.heart_checkpoint import decision_of, load_heart
 from ..errors import InputError
+from ..near.field_checkpoint import field_of, frames_of
+from ..near.heart_checkpoint import decision_of, load_heart_checkpoint
+from ..output_checks import refuse_covering
+from .atomic_folder import built, check_place
+from .load_package import CODE, load, sha256
 from .manifest import CODES_FILE, FIELD, FILES, MANIFEST, README, Manifest, written
-from .opening import CODE, load, sha256
-from .place import built, check_place
-from .readme import text_of
-from .sizes import found_label_maps, label_map_bytes, sizes, told
-from .tensors import write_codes, write_weights
+from .package_readme import text_of
+from .package_sizes import found_label_maps, label_map_bytes, sizes, told
+from .safetensors_io import write_codes, write_weights
 
 RUNS = ("", "unified_run")
 """Where, in the folder that a command has written, the run of unified_implicit lies."""
@@ -37,7 +38,7 @@ class Packed:
 
     Attributes:
         folder: of it.
-        sizes: see :func:`custom.package.sizes.sizes`.
+        sizes: see :func:`custom.package.package_sizes.sizes`.
         text: what to tell the user.
     """
 
@@ -72,8 +73,9 @@ def run_pack(
             cannot hold; ``output`` holds something else, or cannot be written.
     """
     check_place(output.resolve(), overwrite)
+    refuse_covering([output], [run, labels or ""])
     checkpoint = find_checkpoint(run)
-    content = load_heart(checkpoint, label_table)
+    content = load_heart_checkpoint(checkpoint, label_table)
     maps = found_label_maps(run, content["cases"]) if labels is None else label_map_bytes(content["cases"], labels)
     with built(output, overwrite) as folder:
         write_all(folder, checkpoint, content, half)

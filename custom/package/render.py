@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cohort.label_maps import SUFFIXES, is_label_map_name, write_label_map
-from ..engines.heart_output import LabelsToGridd, SaveHeartMeshesd, SaveHeartProbabilitiesd
+from ..data.label_maps import SUFFIXES, is_label_map_name, write_label_map
 from ..errors import InputError
-from .model import Drawing
-from .opening import load
+from ..files import is_full_disk
+from ..headers import header_in
+from ..near.save_heart import LabelsToGridd, SaveHeartMeshesd, SaveHeartProbabilitiesd
+from ..output_checks import refuse_covering
+from ..output_record import refuse_foreign
+from .load_package import load
+from .packed_model import Rendering
 
 LOGGER = logging.getLogger(__name__)
 
@@ -27,10 +31,12 @@ class Rendered:
     Attributes:
         cases: their names.
         text: what to tell the user.
+        faults: of the cases that were not drawn, a line each.
     """
 
     cases: tuple[str, ...]
     text: str
+    faults: tuple[str, ...] = ()
 
 
 def run_render(
@@ -54,27 +60,36 @@ def run_render(
         spacing_mm: of an isotropic grid; ``None`` for the grid of the label map.
         form: ``label``, label maps; or ``probability``, one volume a structure, 0 to 1, two decimals.
         meshes: write every structure's surface too.
-        device: see :func:`custom.package.opening.load`.
+        device: see :func:`custom.package.load_package.load`.
 
     Raises:
-        InputError: no package or a faulty one, no such case or form, a file for what needs a folder, or a place that
-            cannot be written.
+        InputError: no package or a faulty one, no such case or form, a file for what needs a folder, a file of somebody
+            else where one is to be written, the package's own folder, or a place that cannot be written.
     """
     if form not in FORMS:
         raise InputError("--format", repr(form), f"one of {', '.join(FORMS)}", "Choose one of them.")
     single = check_output(output, case, form)
+    refuse_covering([output] if single else [], [model], flat=[] if single else [output])
+    if single:
+        refuse_foreign(output)
     opened = load(model, device)
-    names = opened.cases if case == ALL else (case,)
-    for name in names:
+    faults, names = list[str](), list[str]()
+    for name in opened.cases if case == ALL else (case,):
         opened.row(name)
         drawing = opened.draw(name, spacing_mm, form == "probability" or meshes)
-        write(
-            drawing, output.parent if single else output, output if single else output / f"{name}.nii.gz", form, meshes
-        )
+        folder, path = (output.parent, output) if single else (output, output / f"{name}.nii.gz")
+        try:
+            write(drawing, folder, path, form, meshes)
+        except InputError as error:
+            if case != ALL or is_full_disk(error):
+                raise
+            faults.append(str(error))
+            continue
+        names.append(name)
         LOGGER.info("%s: drawn", name)
     count = f"{len(names)} case{'s' * (len(names) != 1)}"
     grid = "the label map's own grid" if spacing_mm is None else f"a grid of {spacing_mm:g} mm"
-    return Rendered(tuple(names), f"{count} on {grid}: {output}")
+    return Rendered(tuple(names), f"{count} on {grid}: {output}", tuple(faults))
 
 
 def check_output(output: Path, case: str, form: str) -> bool:
@@ -95,7 +110,7 @@ def check_output(output: Path, case: str, form: str) -> bool:
     return False
 
 
-def write(drawing: Drawing, folder: Path, path: Path, form: str, meshes: bool) -> None:
+def write(drawing: Rendering, folder: Path, path: Path, form: str, meshes: bool) -> None:
     """Write what was drawn of one case.
 
     Raises:
@@ -107,5 +122,6 @@ def write(drawing: Drawing, folder: Path, path: Path, form: str, meshes: bool) -
     if meshes:
         SaveHeartMeshesd("pred", folder / "meshes", canvases, decision)(drawing.item)
     if form == "label":
-        whole = LabelsToGridd("pred", canvases)(drawing.item)["pred"]
-        write_label_map(path, np.asarray(whole[0]), np.asarray(whole.affine))
+        item = LabelsToGridd("pred", canvases)(drawing.item)
+        whole = item["pred"]
+        write_label_map(path, np.asarray(whole[0]), np.asarray(whole.affine), header=header_in(item))

@@ -15,12 +15,12 @@ import cc3d
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt32
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import convert_to_dst_type, convert_to_numpy
 from scipy.spatial import KDTree
 
 from ..anatomy import PUBLIC_CARDIAC_CT, StructureTable, table
+from ..headers import loaded_spacing_mm
 from .morphology import Box, erode, foreground_box
 
 logger = logging.getLogger(__name__)
@@ -230,13 +230,12 @@ class CleanComponentsd(MapTransform):
         if image.ndim != 4 or image.shape[0] != 1:
             raise ValueError(f"mask has shape {tuple(image.shape)}, wanted [1, i, j, k]")
         values = convert_to_numpy(image)
-        spacing = [float(size) for size in image.pixdim] if isinstance(image, MetaTensor) else [1.0, 1.0, 1.0]
         kept, removed = clean(
             values[0] > 0.5,
             self.structure.components,
             self.spare_fraction,
             self.reach_mm,
-            (spacing[0], spacing[1], spacing[2]),
+            loaded_spacing_mm(image),
             self.min_volume_mm3,
         )
         if removed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from ..anatomy import PUBLIC_CARDIAC_CT, table
+from ..headers import header_in, loaded_affine_mm
 from ..space import Frame, index_to_unit
 from .heart_frame import cut_out, estimated_frame, extents_of, inside_of
 from .roi import find_roi
@@ -61,7 +63,8 @@ class HeartBoxd(MapTransform):
         for key in self.key_iterator(item):
             labels = np.asarray(item[key][0]).astype(np.uint8)
             labels[np.isin(labels, self.unlabelled)] = 0
-            frame = self._frame(labels, np.asarray(item[key].affine, dtype=np.float64), str(item.get("case", key)))
+            frame = self._frame(labels, loaded_affine_mm(item[key]), str(item.get("case", key)))
+            frame = replace(frame, header=header_in(item[key].meta))
             box = np.zeros((1, 1, 1), np.uint8) if frame.empty else cut_out(labels, frame)
             item[key] = torch.from_numpy(box)[None]
             item[f"{key}_frame"] = frame.to_dict()

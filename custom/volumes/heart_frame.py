@@ -75,8 +75,9 @@ def expected_box(
         spread = ((unit - unit.mean()) ** 2).sum()
         slope = ((unit - unit.mean()) * (at - at.mean())).sum() / spread if spread > 1e-9 else 0.0
         middle = at.mean() - slope * unit.mean()
-        box_low[axis] = np.rint(min(middle - slope, low[axis]))
-        box_high[axis] = np.rint(max(middle + slope, high[axis]))
+        # Halves go outwards on both sides: the box of the mirrored heart is the mirrored box.
+        box_low[axis] = np.ceil(min(middle - slope, low[axis]) - 0.5 - 1e-9)
+        box_high[axis] = np.floor(max(middle + slope, high[axis]) + 0.5 + 1e-9)
     return box_low, box_high
 
 

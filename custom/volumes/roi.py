@@ -15,6 +15,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from ..anatomy import PUBLIC_CARDIAC_CT, table
+from ..headers import GridHeader, header_in, loaded_affine_mm
 from ..space import Frame
 from .components import connected
 from .resampling import resize
@@ -66,11 +67,16 @@ def bounding_box(mask: Bool[np.ndarray, "i j k"], margin: int = 10) -> tuple[np.
     return np.maximum(low, 0), np.minimum(high, np.asarray(mask.shape) - 1)
 
 
-def find_roi(mask: Bool[np.ndarray, "i j k"], affine: Float[np.ndarray, "4 4"], margin: int = 10) -> Roi:
-    """The region of interest of ``mask``; its frame is empty if the mask is."""
+def find_roi(
+    mask: Bool[np.ndarray, "i j k"],
+    affine: Float[np.ndarray, "4 4"],
+    margin: int = 10,
+    header: GridHeader | None = None,
+) -> Roi:
+    """The region of interest of ``mask``; its frame is empty if the mask is, and carries the ``header``."""
     box = bounding_box(mask, margin) or (np.zeros(3, dtype=int), np.full(3, -1))
     low, high = (tuple(int(v) for v in corner) for corner in box)
-    frame = Frame(np.asarray(affine, dtype=np.float64), mask.shape, low, high)  # type: ignore[arg-type]
+    frame = Frame(np.asarray(affine, dtype=np.float64), mask.shape, low, high, header)  # type: ignore[arg-type]
     crop = np.ascontiguousarray(mask[frame.box])
     return Roi(frame, crop, int(mask.sum()) - int(crop.sum()))
 
@@ -119,7 +125,7 @@ class StructureCubed(MapTransform):
         for key in self.key_iterator(item):
             labels = item[key]
             mask = np.asarray(labels[0]) == self.index
-            roi = find_roi(mask, np.asarray(labels.affine, dtype=np.float64), self.margin)
+            roi = find_roi(mask, loaded_affine_mm(labels), self.margin, header_in(labels.meta))
             cube = np.zeros((self.resolution,) * 3, np.uint8)
             if not roi.frame.empty:
                 cube = np.rint(255 * to_cube(roi, self.resolution)).astype(np.uint8)

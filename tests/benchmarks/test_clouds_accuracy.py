@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import clouds_accuracy
-from custom.surfaces.surface import Surface
+from custom.surfaces.structure_surface import Surface
 
 
 def tetrahedron() -> Surface:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import clouds_speed
-from custom.cohort.make import make_cohort
+from custom.phantoms.write_cohort import make_cohort
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from benchmarks.completion_baselines import Drawn, MeanShapes, NearestHeart, constant, indifferent, signed_distance
-from benchmarks.completion_cases import INDICES, NAMES, Canvas, Heart, parts_of
 from benchmarks.completion_scores import Completes, completed_dice, mean_dice, reconstructed_dice, score
 from benchmarks.completion_unet import (
     Training,
@@ -20,7 +19,8 @@ from benchmarks.completion_unet import (
     shares_of,
     shown_channels,
 )
-from custom.engines.completion.drawing import RandMotion
+from benchmarks.partial_hearts import INDICES, NAMES, Canvas, Heart, parts_of
+from custom.completion.sample_points import RandRigidMotion
 
 LA, RA, PV = (INDICES[NAMES.index(name)] for name in ("LA", "RA", "PV"))
 CANVAS = Canvas(12, 2.0)
@@ -123,7 +123,7 @@ def test_shares_are_of_the_voxels_and_what_is_hidden_is_neither_seen_nor_announc
 
 
 def test_a_heart_is_moved_as_its_cloud_would_be() -> None:
-    class Along(RandMotion):
+    class Along(RandRigidMotion):
         def draw(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
             return np.eye(3), np.array([0.04, 0.0, 0.0]), 1.0  # of 100 mm: two voxels of 2 mm along x
 

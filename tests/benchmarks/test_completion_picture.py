@@ -9,6 +9,7 @@ from matplotlib.image import imread
 
 from benchmarks.completion_picture import bodies, completion_picture
 from custom.anatomy import PUBLIC_CARDIAC_CT
+from tests.folder_entries import entries
 
 LA, AORTA = (PUBLIC_CARDIAC_CT[name] for name in ("LA", "Aorta"))
 
@@ -34,4 +35,4 @@ def test_the_picture_shows_three_hearts(tmp_path: Path) -> None:
     picture = imread(tmp_path / "heart.png")[:, :, :3]
     inked = [(third < 0.9).any(axis=2).sum() for third in np.array_split(picture, 3, axis=1)]
     assert inked[0] < 0.8 * inked[1] and abs(int(inked[1]) - int(inked[2])) < 0.05 * inked[2]
-    assert [path.name for path in tmp_path.iterdir()] == ["heart.png"]
+    assert [path.name for path in entries(tmp_path.iterdir())] == ["heart.png"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.completion_cases import INDICES, NAMES, REDRAWN, WHOLE, Heart, Part
+from benchmarks.completion_benchmark import Study
 from benchmarks.completion_quality import BUNDLE, OURS, Trained, listed, main
 from benchmarks.completion_scores import (
     Rows,
@@ -22,9 +22,10 @@ from benchmarks.completion_scores import (
     table_of_schemes,
     verdict,
 )
-from benchmarks.completion_study import Study
-from custom.engines.workflows import bundle_configs
-from custom.pipeline.presets import read_settings
+from benchmarks.partial_hearts import INDICES, NAMES, REDRAWN, WHOLE, Heart, Part
+from custom.run.presets import read_settings
+from custom.training.run_bundle import bundle_configs
+from tests.folder_entries import entries
 
 LA, RA, PV = (INDICES[NAMES.index(name)] for name in ("LA", "RA", "PV"))
 
@@ -145,7 +146,7 @@ def test_the_smallest_benchmark_trains_completes_and_does_nothing_twice(tmp_path
     assert set(found["outside"]["nearest heart"]["by_part"]) >= {"without LA: completed", f"{WHOLE}: given"}
     text = (tmp_path / "out" / "quality_test.md").read_text()
     assert "outside, completed from all others" in text and "U-Net, 0.5 CPU s" in text
-    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    files = {path: path.stat().st_mtime_ns for path in entries((tmp_path / "out").rglob("*")) if path.is_file()}
     main(str(tmp_path / "out"), real=str(outside), **asked, **small)
     again = {path for path, time in files.items() if path.stat().st_mtime_ns != time}
     assert {path.name for path in again} == {"quality_test.md", "quality_test.json"}

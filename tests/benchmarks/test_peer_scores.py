@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import peer_scores
 from custom.anatomy import TOTALSEGMENTATOR_HEART
-from custom.cohort.label_maps import write_label_map
+from custom.data.label_maps import write_label_map
 from custom.errors import InputError
 
 AFFINE = np.diag([3.0, 2.0, 1.0, 1.0])

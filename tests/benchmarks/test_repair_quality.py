@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.peers import PEERS
+from benchmarks.peer_smoothers import PEERS
 from benchmarks.repair_quality import DAMAGED, OURS, against_peers, anatomy, hands_off
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.consistency.ledger import Addition, Removal, write_ledger
-from custom.scoring.changes import RepairRow, repair_rows
-from custom.scoring.scores import ScoreRow, score_labels
+from custom.metrics.case_scores import ScoreRow, score_labels
+from custom.metrics.repair_rows import RepairRow, repair_rows
+from custom.rules.ledger import Addition, Removal, write_ledger
 
 LA, LAA = PUBLIC_CARDIAC_CT["LA"].index, PUBLIC_CARDIAC_CT["LAA"].index
 SPACING_MM = (1.0, 1.0, 1.0)

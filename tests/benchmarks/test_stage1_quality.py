@@ -7,9 +7,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from benchmarks.peers import PEERS
+from benchmarks.peer_smoothers import PEERS
 from benchmarks.stage1_quality import DAMAGED, OURS, best_peer, damaged_copies, verdict, without_absent
-from custom.scoring.scores import ScoreRow
+from custom.metrics.case_scores import ScoreRow
 
 
 def row(dice: float, assd_mm: float = 1.0, reference_mm3: float = 8.0, structure: str = "LA") -> ScoreRow:

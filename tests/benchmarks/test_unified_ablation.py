@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from benchmarks.softmax import Largest, SoftmaxLoss
+from benchmarks.softmax_ablation import Largest, SoftmaxLoss
 from benchmarks.unified_ablation import levers, main
 from benchmarks.unified_runs import plain_settings
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.cohort.make import make_cohort
+from custom.phantoms.write_cohort import make_cohort
 
 
 def test_every_rung_asks_as_many_points_and_adds_one_lever() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.unified_quality import CONFIGURED, FORMS, against_size, bars, by_structure, chosen, main
 from benchmarks.unified_runs import plain_settings
-from custom.cohort.make import make_cohort
+from custom.phantoms.write_cohort import make_cohort
 
 
 def result(numbers: int, learned: float) -> dict[str, object]:

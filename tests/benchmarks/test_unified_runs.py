@@ -10,7 +10,7 @@ import pytest
 from benchmarks.unified_runs import Hearts, Run, hearts_of, once, plain_settings, spread
 from benchmarks.unified_scores import below_bar, grouped, lost, mean_dices
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.cohort.label_maps import write_label_map
+from custom.data.label_maps import write_label_map
 from custom.errors import InputError
 
 LA, PV = PUBLIC_CARDIAC_CT["LA"].index, PUBLIC_CARDIAC_CT["PV"].index

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import unified_speed, unified_ways
+from benchmarks import unified_evaluation_variants, unified_speed
 from benchmarks.unified_runs import plain_settings
-from custom.consistency.decision import PriorityDecision
-from custom.fields.dense import unit_axes
-from custom.fields.near import NearField
+from custom.models.near.evaluate_grid import unit_axes
+from custom.models.near.near_field import NearField
+from custom.rules.priority_decision import PriorityDecision
 
 
 def small_field() -> NearField:
@@ -28,7 +28,7 @@ def small_field() -> NearField:
 
 def test_all_ways_label_the_same_heart() -> None:
     field, decide, axes = small_field(), PriorityDecision(), unit_axes((29, 31, 37))
-    labels = {name: way(field, decide, axes) for name, way in unified_ways.WAYS.items()}
+    labels = {name: way(field, decide, axes) for name, way in unified_evaluation_variants.WAYS.items()}
     assert len(labels["plain"].unique()) > 2
     for name in ("heart", "logits", "separate"):
         assert (labels[name] == labels["plain"]).double().mean() > 0.998, name
@@ -61,7 +61,7 @@ def test_a_piece_is_missed_if_none_of_its_voxels_is_found() -> None:
 
 
 def test_the_first_network_is_the_one_configured() -> None:
-    options, own = unified_ways.NETWORKS["bundle"], plain_settings()
+    options, own = unified_evaluation_variants.NETWORKS["bundle"], plain_settings()
     field = NearField(2, outputs=10, **options)
     assert options["trunk_channels"] == own["trunk_channels"]
     assert options["widths"] == own["mlp_widths"]
@@ -88,7 +88,7 @@ def test_the_table_has_a_line_per_network_and_way() -> None:
 
 def test_a_part_keeps_its_labels_and_the_floor_counts_the_points_asked(tmp_path: Path, monkeypatch) -> None:
     options = {"trunk_channels": (8, 4), "latent_size": 4, "code_side": 5, "widths": (16, 16, 16, 8)}
-    monkeypatch.setitem(unified_ways.NETWORKS, "tiny", options)
+    monkeypatch.setitem(unified_evaluation_variants.NETWORKS, "tiny", options)
     torch.save(small_field().state_dict(), tmp_path / "tiny.pt")
     found = unified_speed.measured(tmp_path, "tiny", "heart", side=21)
     assert found["cpu_seconds"] > 0

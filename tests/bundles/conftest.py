@@ -11,7 +11,7 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
-from custom.cohort.make import make_cohort
+from custom.phantoms.write_cohort import make_cohort
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,13 +12,13 @@ import torch
 from monai.bundle import verify_metadata, verify_net_in_out
 
 from custom.anatomy import table
-from custom.cohort.make import make_cohort
-from custom.doctor.examine import check_bundle
-from custom.engines.completion.hiding import SCHEMES
-from custom.sets.network import SetNetwork
-from custom.sets.parts import set_network
-from tests.bundles.completing import BUNDLE, train, workflow
-from tests.bundles.test_documents import explained, settings_of
+from custom.completion.hide_structures import SCHEMES
+from custom.doctor.check_bundle import check_bundle
+from custom.models.vecset.part_network import set_network
+from custom.models.vecset.set_network import SetNetwork
+from custom.phantoms.write_cohort import make_cohort
+from tests.bundles.completion_helpers import BUNDLE, train, workflow
+from tests.bundles.test_bundle_documents import explained, settings_of
 
 CONFIGS = BUNDLE / "configs"
 METADATA = CONFIGS / "metadata.json"

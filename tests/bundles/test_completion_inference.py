@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from custom.anatomy import table
-from custom.cohort.label_maps import write_label_map
-from custom.cohort.make import make_cohort
+from custom.data.label_maps import write_label_map
 from custom.errors import InputError
-from custom.sets.dense import labels_of
-from tests.bundles.completing import evaluate, infer, train
+from custom.models.vecset.evaluate_distance_grid import labels_of
+from custom.phantoms.write_cohort import make_cohort
+from tests.bundles.completion_helpers import evaluate, infer, train
 
 NAMES = table().names
 VESSELS = [table()[name].index for name in ("Aorta", "PA", "PV")]

@@ -10,9 +10,9 @@ import pytest
 from jaxtyping import UInt8
 
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.cohort.make import make_cohort
-from custom.engines.completion.completing import complete_case, load_completer
-from tests.bundles.completing import run
+from custom.completion.complete_case import complete_case, load_completer
+from custom.phantoms.write_cohort import make_cohort
+from tests.bundles.completion_helpers import run
 
 Labels = UInt8[np.ndarray, "i j k"]
 INDICES = PUBLIC_CARDIAC_CT.indices

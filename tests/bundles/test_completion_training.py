@@ -16,13 +16,13 @@ from ignite.engine import Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from custom.anatomy import table
-from custom.cohort.make import make_cohort
-from custom.engines.checkpoint import save_atomically
-from custom.engines.completion.checkpoint import load_completion, network_of
-from custom.engines.preflight import root_cause
+from custom.completion.set_checkpoint import load_completion, network_of
 from custom.errors import InputError
-from tests.bundles.breaking import break_off
-from tests.bundles.completing import SHORT, command, train, workflow
+from custom.phantoms.write_cohort import make_cohort
+from custom.training.checkpoint_file import save_atomically
+from custom.training.preflight import root_cause
+from tests.bundles.completion_helpers import SHORT, command, train, workflow
+from tests.bundles.interrupted_training import break_off
 
 NAMES = table().names
 
@@ -196,7 +196,7 @@ def test_a_disk_that_is_full_leaves_the_checkpoint_that_was_there(
     def full(*arguments: Any, **settings: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("custom.engines.checkpoint.torch.save", full)
+    monkeypatch.setattr("custom.near.field_checkpoint.torch.save", full)
     assert "No space left on device" in refusal(clouded, first, "phase1")
     monkeypatch.undo()
     assert (first / "phase1" / "last.pt").read_bytes() == before

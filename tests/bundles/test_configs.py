@@ -16,7 +16,8 @@ from monai.bundle.config_item import ComponentLocator, ConfigComponent
 from monai.bundle.reference_resolver import ReferenceResolver
 
 from custom.anatomy import structure_name
-from custom.engines.preflight import MONAI_KEYS
+from custom.training.preflight import MONAI_KEYS
+from tests.folder_entries import entries
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 ALL = sorted(BUNDLES.glob("*/configs/**/*.json"))
@@ -71,16 +72,21 @@ each_config = pytest.mark.parametrize("path", CONFIGS, ids=name_of)
 
 
 def test_the_sweep_covers_every_file_of_every_config_folder() -> None:
-    files = [path for bundle in BUNDLES.iterdir() for path in (bundle / "configs").rglob("*") if path.is_file()]
+    files = [
+        path
+        for bundle in entries(BUNDLES.iterdir())
+        for path in entries((bundle / "configs").rglob("*"))
+        if path.is_file()
+    ]
     assert {path.suffix for path in files} == {".json", ".conf"}
     assert sorted(path for path in files if path.suffix == ".json") == ALL
     names = {path.stem for path in CONFIGS}
     assert {"train", "smoke", "fit", "multi_gpu_train", "inference", "evaluate", "calibrate"} <= names
-    assert len(ALL) == len(CONFIGS) + len(list(BUNDLES.iterdir()))
+    assert len(ALL) == len(CONFIGS) + len(list(entries(BUNDLES.iterdir())))
 
 
 def test_no_bundle_holds_code() -> None:
-    files = [path for path in BUNDLES.rglob("*") if path.is_file()]
+    files = [path for path in entries(BUNDLES.rglob("*")) if path.is_file()]
     assert len(files) > len(ALL)
     assert [name_of(path) for path in files if path.suffix in {".py", ".pyc", ".ipynb", ".sh", ".so"}] == []
 

@@ -11,14 +11,24 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from custom.engines.workflows import BUNDLES
 from custom.errors import InputError
-from custom.export.bundle import run_export
-from custom.export.checkpoint import MODEL, add_checkpoint, takers
-from custom.export.layouts import laid_out, published_dependencies
-from custom.export.source import bundle_names, read_bundle
-from tests.bundles import completing, sketching, whole_hearts
-from tests.bundles.exporting import CODE, clean_python, each_bundle, each_layout, exported, links_to, run_id, unpacked
+from custom.export.archive_layouts import laid_out, published_dependencies
+from custom.export.bundle_source import bundle_names, read_bundle
+from custom.export.checkpoint_in_archive import MODEL, add_checkpoint, takers
+from custom.export.export_bundle import run_export
+from custom.training.run_bundle import BUNDLES
+from tests.bundles import completion_helpers, sam3d_helpers, unified_helpers
+from tests.bundles.export_helpers import (
+    CODE,
+    clean_python,
+    each_bundle,
+    each_layout,
+    exported,
+    links_to,
+    run_id,
+    unpacked,
+)
+from tests.folder_entries import entries
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +73,7 @@ def test_an_exported_bundle_trains_and_infers_from_an_empty_folder(
 def asked_of(folder: Path, name: str) -> dict[str, Path]:
     """By the name of a map that is written: the label map on whose grid it lies."""
     if name != "heart_sam3d_lora":
-        phantoms = {path.name: path for path in (folder / "data" / "phantoms" / "labels").iterdir()}
+        phantoms = {path.name: path for path in entries((folder / "data" / "phantoms" / "labels").iterdir())}
         assert len(phantoms) == 6
         return phantoms
     (listing,) = (folder / "data").glob("phantom_slices_*/datalist.json")
@@ -88,23 +98,23 @@ def test_exported_weights_infer_without_training(
 @pytest.fixture(scope="module")
 def trained_heart(bundle: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output_dir = tmp_path_factory.mktemp("heart")
-    whole_hearts.train(bundle.labels, output_dir, max_epochs=2, val_interval=1)
+    unified_helpers.train(bundle.labels, output_dir, max_epochs=2, val_interval=1)
     return output_dir
 
 
 @pytest.fixture(scope="module")
 def trained_completion(bundle: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output_dir = tmp_path_factory.mktemp("completion")
-    completing.train(bundle.truth.parent, output_dir, max_epochs=1, clouds_dir=output_dir / "clouds")
+    completion_helpers.train(bundle.truth.parent, output_dir, max_epochs=1, clouds_dir=output_dir / "clouds")
     return output_dir
 
 
 @pytest.fixture(scope="module")
 def whole_flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All parts in one file, the adapters merged into a flow of random weights."""
-    cache, output_dir = sketching.make_cache(tmp_path_factory.mktemp("cache")), tmp_path_factory.mktemp("flow")
-    sketching.train(cache, output_dir, max_epochs=1, val_interval=1)
-    sketching.run("merge", ["inference"], dataset_dir=cache, output_dir=output_dir)
+    cache, output_dir = sam3d_helpers.make_cache(tmp_path_factory.mktemp("cache")), tmp_path_factory.mktemp("flow")
+    sam3d_helpers.train(cache, output_dir, max_epochs=1, val_interval=1)
+    sam3d_helpers.run("merge", ["inference"], dataset_dir=cache, output_dir=output_dir)
     return output_dir / "lora" / "whole.pt"
 
 
@@ -157,7 +167,9 @@ def test_started_elsewhere_an_exported_bundle_asks_for_its_folder_and_runs_once_
     command = ["-m", "monai.bundle", "run", "check", "--config_file", f"{folder}/configs/inference.json"]
     refused = clean_python(published, command, tmp_path)
     assert refused.returncode != 0
-    assert refused.stderr.splitlines()[-1].startswith("error: --bundle_root: found no configs in configs; wanted")
+    said = refused.stderr.splitlines()[-1]
+    assert said.startswith("error: custom: found no package of CorField of this name; wanted that of the bundle.")
+    assert said.endswith("or give --bundle_root with the path to it.")
     told = clean_python(published, [*command, "--bundle_root", str(folder)], tmp_path)
     assert told.returncode == 0, told.stderr[-3000:]
 
@@ -168,8 +180,8 @@ def test_bundles_unpacked_side_by_side_find_each_other(published: Path, tmp_path
             opened.extractall(tmp_path / "all")
     config = str(tmp_path / "all" / "near_stage1" / "configs" / "train.json")
     code = (
-        "from custom.export.source import bundle_names\n"
-        "from custom.engines.workflows import bundle_configs\n"
+        "from custom.export.bundle_source import bundle_names\n"
+        "from custom.training.run_bundle import bundle_configs\n"
         f"assert bundle_names() == {bundle_names()}\n"
         f"assert bundle_configs('near_stage1', ['train']) == [{config!r}]\n"
     )
@@ -200,7 +212,7 @@ def test_a_bundle_that_does_not_run_by_itself_is_not_written(
     with pytest.raises(InputError, match="an export that fails where nothing else is") as raised:
         run_export(str(folder), tmp_path / "x.zip")
     assert found in str(raised.value)
-    assert [path.name for path in tmp_path.iterdir()] == ["of_others"]
+    assert [path.name for path in entries(tmp_path.iterdir())] == ["of_others"]
 
 
 def test_weights_of_another_kind_are_refused_by_the_bundle_itself(tmp_path: Path) -> None:

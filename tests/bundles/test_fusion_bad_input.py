@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from custom.anatomy import table
-from custom.cohort.label_maps import write_label_map
-from custom.cohort.make import make_cohort
-from custom.engines.workflows import bundle_configs
-from tests.bundles.fusing import evaluate, files_of, fuse, opened, write_masks
-from tests.bundles.refusing import refusal
+from custom.data.label_maps import write_label_map
+from custom.phantoms.write_cohort import make_cohort
+from custom.training.run_bundle import bundle_configs
+from tests.bundles.fusion_helpers import evaluate, files_of, fuse, opened, write_masks
+from tests.bundles.refusal_helpers import refusal
+from tests.folder_entries import entries
 
 NAMES = ["phantom_000", "phantom_001", "phantom_002"]
 INDICES = {structure.name: structure.index for structure in table()}
@@ -43,7 +44,7 @@ def masks(labels: Path, tmp_path: Path) -> Path:
 
 
 def written(output: Path) -> list[str]:
-    return sorted(path.name.split(".")[0] for path in (output / "repaired").glob("*"))
+    return sorted(path.name.split(".")[0] for path in entries((output / "repaired").glob("*")))
 
 
 def spoil_header(labels: Path, masks: Path) -> Path:

@@ -14,10 +14,10 @@ import torch
 from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
 
 from custom.anatomy import ADJUSTABLE, Structure, table
-from custom.cohort.make import make_cohort
-from custom.consistency.fusion import PriorityFusion
-from custom.consistency.heart import RULES
-from custom.engines.workflows import bundle_configs
+from custom.phantoms.write_cohort import make_cohort
+from custom.rules.priority_fusion import PriorityFusion
+from custom.rules.rule_types import RULES
+from custom.training.run_bundle import bundle_configs
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "bundles" / "near_fusion"
@@ -138,13 +138,14 @@ def test_the_readme_lists_the_rules_in_their_order(readme: str) -> None:
 
 def test_the_readme_gives_every_setting_with_its_value_and_a_reason(readme: str, inference: dict[str, Any]) -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| `(.+?)` \| .{20,} \|$", readme, flags=re.MULTILINE))
-    parts = {"imports", "infer", "run", "handlers"}
+    parts = {"imports", "initialize", "code", "infer", "run", "handlers"}
+    parts |= {"input_paths", "output_folders", "output_files"}
     settings = {
         key: json.dumps(value)
         for key, value in inference.items()
         if key not in parts and not str(value).startswith("$") and not (isinstance(value, dict) and "_target_" in value)
     }
-    assert len(settings) == 13
+    assert len(settings) == 14
     assert rows == settings
 
 

@@ -13,11 +13,12 @@ import pytest
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from custom.anatomy import table
-from custom.cohort.label_maps import write_label_map
-from custom.cohort.make import make_cohort
-from custom.consistency.ledger import read_ledger
-from custom.scoring.scores import MEASURES, score_labels
-from tests.bundles.fusing import evaluate, files_of, fuse, opened, write_masks
+from custom.data.label_maps import write_label_map
+from custom.metrics.case_scores import MEASURES, score_labels
+from custom.phantoms.write_cohort import make_cohort
+from custom.rules.ledger import read_ledger
+from tests.bundles.fusion_helpers import evaluate, files_of, fuse, opened, write_masks
+from tests.folder_entries import entries
 
 NAMES = ["phantom_000", "phantom_001", "phantom_002"]
 INDICES = {structure.name: structure.index for structure in table()}
@@ -60,7 +61,7 @@ def test_every_case_has_its_ledger_and_all_of_them_are_gathered(repaired: Path) 
     for name in NAMES:
         own = [line for line in lines if line.startswith(f"{name},")]
         assert (repaired / "ledger" / f"{name}.csv").read_text().splitlines() == [header, *own]
-    assert sorted(path.name for path in repaired.iterdir()) == ["ledger", "ledger.csv", "repaired", "stamps"]
+    assert sorted(path.name for path in entries(repaired.iterdir())) == ["ledger", "ledger.csv", "repaired", "stamps"]
 
 
 def test_the_ledger_adds_up_to_what_each_structure_gained_and_lost(labels: Path, repaired: Path) -> None:

@@ -11,13 +11,13 @@ import pytest
 import torch
 from monai.bundle import verify_metadata, verify_net_in_out
 
-from custom.adapters.lora import SHAPE_ATTENTION
 from custom.anatomy import TOTALSEGMENTATOR_HEART
-from custom.doctor.examine import check_bundle
-from custom.engines.sparse.model import ShapeModel, build_parts
-from custom.sparse.sizes import FULL
-from tests.bundles.sketching import BUNDLE, SMALL, make_cache, train, workflow
-from tests.bundles.test_documents import explained, settings_of
+from custom.doctor.check_bundle import check_bundle
+from custom.models.lora import SHAPE_ATTENTION
+from custom.models.sam3d.network_sizes import FULL
+from custom.sam3d.shape_model import ShapeModel, build_parts
+from tests.bundles.sam3d_helpers import BUNDLE, SMALL, make_cache, train, workflow
+from tests.bundles.test_bundle_documents import explained, settings_of
 
 CONFIGS = BUNDLE / "configs"
 METADATA = CONFIGS / "metadata.json"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.bundles.sketching import make_cache, train
+from tests.bundles.sam3d_helpers import make_cache, train
 
 SIZE: dict[str, Any] = {"width": 32, "depth": 2, "batch_size": 8, "val_draws": 8, "lora_rank": 4}
 

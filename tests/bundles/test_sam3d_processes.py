@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from custom.engines.sparse.checkpoint import load_shapes
-from tests.bundles.sketching import SMALL, command, make_cache, train
+from custom.sam3d.shape_checkpoint import load_shape_checkpoint
+from tests.bundles.sam3d_helpers import SMALL, command, make_cache, train
 
 OVERLAYS = {"vae": ["vae"], "base": ["base"], "lora": []}
 EPOCHS = {"max_epochs": 6, "val_interval": 3, "amp": False}
@@ -44,7 +44,7 @@ def test_two_processes_learn_what_one_learns_from_the_same_batches(tmp_path: Pat
     for stage, overlays in OVERLAYS.items():
         train(cache, tmp_path / "one", *overlays, **EPOCHS)
         train_in_two(cache, tmp_path / "two", overlays)
-        one, two = (load_shapes(tmp_path / which / stage / "last.pt") for which in ("one", "two"))
+        one, two = (load_shape_checkpoint(tmp_path / which / stage / "last.pt") for which in ("one", "two"))
         assert two["settings"]["effective_batch"] == one["settings"]["effective_batch"] == SMALL["batch_size"]
         assert two["best"] == pytest.approx(one["best"], abs=1e-4)
         here, there = learned(one), learned(two)

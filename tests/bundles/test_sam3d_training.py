@@ -14,11 +14,11 @@ import torch
 from ignite.engine import Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from custom.engines.checkpoint import save_atomically
-from custom.engines.sparse.checkpoint import load_model, load_shapes, save_whole
 from custom.errors import InputError
-from tests.bundles.breaking import break_off
-from tests.bundles.sketching import SMALL, infer, make_cache, train, workflow
+from custom.sam3d.shape_checkpoint import load_model, load_shape_checkpoint, save_whole
+from custom.training.checkpoint_file import save_atomically
+from tests.bundles.interrupted_training import break_off
+from tests.bundles.sam3d_helpers import SMALL, infer, make_cache, train, workflow
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def trained(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def state_of(output_dir: Path, stage: str, name: str = "last.pt") -> dict[str, torch.Tensor]:
-    content = load_shapes(output_dir / stage / name)
+    content = load_shape_checkpoint(output_dir / stage / name)
     whole = {f"{part}.{key}": value for part, state in content["parts"].items() for key, value in state.items()}
     return whole | content.get("adapter", {})
 
@@ -75,12 +75,12 @@ def test_best_is_the_lowest_validation_loss_and_only_the_latest_epochs_stay(cach
     kept = sorted(path.name for path in (tmp_path / "vae").glob("*.pt"))
     assert kept == ["best.pt", "epoch_0004.pt", "epoch_0005.pt", "last.pt"]
     losses = [event.value for event in scalars(tmp_path, "vae").Scalars("val_loss")]
-    assert load_shapes(tmp_path / "vae" / "last.pt")["best"] == pytest.approx(min(losses), rel=1e-5)
+    assert load_shape_checkpoint(tmp_path / "vae" / "last.pt")["best"] == pytest.approx(min(losses), rel=1e-5)
     assert losses[-1] < losses[0]
 
 
 def test_a_stage_holds_its_own_parts_and_what_it_was_made_against(trained: Path) -> None:
-    contents = {stage: load_shapes(trained / stage / "best.pt") for stage in ("vae", "base", "lora")}
+    contents = {stage: load_shape_checkpoint(trained / stage / "best.pt") for stage in ("vae", "base", "lora")}
     assert {stage: sorted(content["parts"]) for stage, content in contents.items()} == {
         "vae": ["decoder", "encoder"],
         "base": ["conditioner", "flow"],
@@ -94,7 +94,7 @@ def test_a_stage_holds_its_own_parts_and_what_it_was_made_against(trained: Path)
 
 def test_the_share_that_is_trained_is_in_the_run(trained: Path) -> None:
     told = json.loads((trained / "lora" / "run.json").read_text())
-    adapter = sum(tensor.numel() for tensor in load_shapes(trained / "lora" / "best.pt")["adapter"].values())
+    adapter = sum(tensor.numel() for tensor in load_shape_checkpoint(trained / "lora" / "best.pt")["adapter"].values())
     assert told["trained"] == adapter and told["share"] == pytest.approx(adapter / told["parameters"])
 
 
@@ -134,7 +134,7 @@ def test_a_run_broken_off_and_taken_up_again_equals_an_unbroken_one(
     overlays = [stage] if stage != "lora" else []
     begun = workflow("training", ["train", *overlays, "smoke"], **settings)
     break_off(begun, event)
-    assert 0 < load_shapes(tmp_path / stage / "last.pt")["epoch"] < 4
+    assert 0 < load_shape_checkpoint(tmp_path / stage / "last.pt")["epoch"] < 4
     train(cache, tmp_path, *overlays, **stages, save_seconds=0.0)
     for name in ("last.pt", "best.pt"):
         assert same(state_of(tmp_path, stage, name), state_of(trained, stage, name))
@@ -146,7 +146,7 @@ def test_without_the_stages_before_random_weights_are_taken_and_the_banner_says_
     with caplog.at_level(logging.WARNING):
         train(cache, tmp_path, max_epochs=2)
     assert "UNTRAINED: random weights in encoder, decoder, conditioner, flow" in caplog.text
-    content = load_shapes(tmp_path / "lora" / "best.pt")
+    content = load_shape_checkpoint(tmp_path / "lora" / "best.pt")
     assert content["untrained"].startswith("UNTRAINED")
     assert json.loads((tmp_path / "lora" / "run.json").read_text())["untrained"] == content["untrained"]
     assert scalars(tmp_path, "lora").Scalars("untrained")[-1].value == 1
@@ -178,7 +178,7 @@ def test_a_run_is_not_taken_up_with_other_settings_another_base_or_none(
 ) -> None:
     assert "begun with late = 0.5" in refusal(cache, trained, late=0.4)
     assert "because resume is false" in refusal(cache, trained, resume=False)
-    content = load_shapes(trained / "vae" / "best.pt")
+    content = load_shape_checkpoint(trained / "vae" / "best.pt")
     content["parts"]["encoder"]["input_layer.bias"] = content["parts"]["encoder"]["input_layer.bias"] + 1
     save_atomically(content, tmp_path / "other.pt")
     other = {"codec_from": tmp_path / "other.pt", "base_from": trained / "base" / "best.pt"}

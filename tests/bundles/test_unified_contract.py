@@ -10,9 +10,9 @@ import pytest
 from monai.bundle import verify_metadata, verify_net_in_out
 
 from custom.anatomy import table
-from custom.cohort.make import make_cohort
-from custom.fields.near import NearField
-from tests.bundles.whole_hearts import BUNDLE, train, workflow
+from custom.models.near.near_field import NearField
+from custom.phantoms.write_cohort import make_cohort
+from tests.bundles.unified_helpers import BUNDLE, train, workflow
 
 METADATA = BUNDLE / "configs" / "metadata.json"
 SCHEMA = Path(__file__).resolve().parents[1] / "data" / "meta_schema_20240725.json"

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from custom.anatomy import table
-from custom.cohort.label_maps import write_label_map
-from custom.cohort.make import make_cohort
-from custom.engines.checkpoint import load_checkpoint
-from custom.scoring.overlap import dice
-from tests.bundles.whole_hearts import infer, train
+from custom.data.label_maps import write_label_map
+from custom.metrics.overlap import dice
+from custom.near.field_checkpoint import load_checkpoint
+from custom.phantoms.write_cohort import make_cohort
+from tests.bundles.unified_helpers import infer, train
 
 UNSEEN = "phantom_005"
 SEVERAL = [UNSEEN, "phantom_006", "phantom_007", "phantom_008"]

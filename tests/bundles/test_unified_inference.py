@@ -13,14 +13,16 @@ import pytest
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from custom.anatomy import table
-from custom.cohort.label_maps import write_label_map
-from custom.engines.checkpoint import load_checkpoint
-from custom.engines.heart_checkpoint import load_heart
+from custom.data.label_maps import write_label_map
 from custom.errors import InputError
-from custom.scoring.overlap import dice
-from custom.scoring.scores import MEASURES, score_labels
+from custom.files import write_file
+from custom.metrics.case_scores import MEASURES, score_labels
+from custom.metrics.overlap import dice
+from custom.near.field_checkpoint import load_checkpoint
+from custom.near.heart_checkpoint import load_heart_checkpoint
 from tests.bundles.conftest import Bundle
-from tests.bundles.whole_hearts import calibrate, evaluate, infer, train
+from tests.bundles.unified_helpers import calibrate, evaluate, infer, train
+from tests.folder_entries import entries
 
 CASES = ["phantom_000", "phantom_001", "phantom_002"]
 ORIENTATIONS = {"phantom_000": "LAS", "phantom_001": "SPR", "phantom_002": "IRP"}
@@ -69,7 +71,7 @@ def test_a_map_has_the_grid_of_its_label_map_and_its_chambers(turned: Path, hear
 
 
 def test_the_map_is_what_the_probabilities_and_the_thresholds_decide_by_priority(hearts: Path) -> None:
-    thresholds = load_heart(hearts / "heart" / "best.pt")["thresholds"]
+    thresholds = load_heart_checkpoint(hearts / "heart" / "best.pt")["thresholds"]
     for name in CASES:
         drawn, _ = opened(hearts / "maps" / f"{name}.nii.gz")
         wanted, near = np.zeros(drawn.shape, np.uint8), np.zeros(drawn.shape, bool)
@@ -86,12 +88,11 @@ def test_the_map_is_what_the_probabilities_and_the_thresholds_decide_by_priority
 def test_calibration_keeps_the_field_and_adds_a_threshold_for_every_structure(
     turned: Path, hearts: Path, tmp_path: Path
 ) -> None:
-    thresholds = load_heart(hearts / "heart" / "best.pt")["thresholds"]
+    thresholds = load_heart_checkpoint(hearts / "heart" / "best.pt")["thresholds"]
     assert set(thresholds) == set(table().names)
     assert all(0.2 <= value <= 0.8 for value in thresholds.values()) and len(set(thresholds.values())) > 1
-    (tmp_path / "heart").mkdir()
     copy = tmp_path / "heart" / "best.pt"
-    copy.write_bytes((hearts / "heart" / "best.pt").read_bytes())
+    write_file(copy, (hearts / "heart" / "best.pt").read_bytes())
     before = load_checkpoint(copy)
     calibrate(turned, tmp_path)
     after = load_checkpoint(copy)
@@ -113,7 +114,7 @@ def test_calibrated_maps_are_no_worse_than_those_decided_at_one_half(
 
 def test_calibration_wants_the_label_maps_trained_on(bundle: Bundle, hearts: Path, tmp_path: Path) -> None:
     before = (hearts / "heart" / "best.pt").read_bytes()
-    with pytest.raises(InputError, match="found another grid; wanted that of the label map trained on"):
+    with pytest.raises(InputError, match="wanted that of the label map trained on"):
         calibrate(bundle.labels, hearts)
     assert (hearts / "heart" / "best.pt").read_bytes() == before
 
@@ -182,7 +183,7 @@ def test_the_fallback_to_the_best_fills_and_removes_nothing(hearts: Path, tmp_pa
 
 def test_surfaces_as_stl_and_only_the_cases_asked_for(hearts: Path, tmp_path: Path) -> None:
     infer(hearts, save_meshes=True, mesh_format="stl", only_cases=["phantom_002"], maps_dir=tmp_path)
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["meshes", "phantom_002.nii.gz"]
+    assert [path.name for path in sorted(entries(tmp_path.iterdir()))] == ["meshes", "phantom_002.nii.gz"]
     assert (tmp_path / "meshes" / "phantom_002" / "LV.stl").stat().st_size > 84
 
 

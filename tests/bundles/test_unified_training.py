@@ -16,16 +16,17 @@ from ignite.engine import Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from custom.anatomy import table
-from custom.cohort.make import make_cohort
-from custom.engines.checkpoint import field_of, load_checkpoint, save_atomically
-from custom.engines.heart_checkpoint import load_heart
-from custom.engines.preflight import root_cause
 from custom.errors import InputError
-from custom.fields.dense import points_of, unit_axes
-from custom.scoring.overlap import dice
-from tests.bundles.breaking import break_off
+from custom.metrics.overlap import dice
+from custom.models.near.evaluate_grid import points_of, unit_axes
+from custom.near.field_checkpoint import field_of, load_checkpoint
+from custom.near.heart_checkpoint import load_heart_checkpoint
+from custom.phantoms.write_cohort import make_cohort
+from custom.training.checkpoint_file import save_atomically
+from custom.training.preflight import root_cause
 from tests.bundles.conftest import Bundle
-from tests.bundles.whole_hearts import QUICK, command, run, train, workflow
+from tests.bundles.interrupted_training import break_off
+from tests.bundles.unified_helpers import QUICK, command, run, train, workflow
 
 EVERY_EPOCH = 0.0
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -87,7 +88,7 @@ def test_tensorboard_counts_epochs_and_shows_labels_and_field(hearts: Path) -> N
 
 
 def test_a_checkpoint_holds_the_field_of_the_heart_the_weights_and_the_usual_places(hearts: Path) -> None:
-    content = load_heart(hearts / "heart" / "best.pt")
+    content = load_heart_checkpoint(hearts / "heart" / "best.pt")
     assert content["structure"] == "heart"
     assert sum(content["class_weights"]) == pytest.approx(10, abs=1e-4)
     weights = dict(zip(table().names, content["class_weights"], strict=True))

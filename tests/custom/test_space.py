@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff
 
-from custom.space import Frame, index_to_unit, unit_to_index
+from custom.headers import header_of_affine
+from custom.space import Frame, from_ras_order, index_to_unit, to_ras_order, unit_to_index, voxel_order
 
 SHAPE_RAS = (5, 7, 11)
 SPACING_RAS = (0.5, 1.5, 2.75)
@@ -156,14 +157,18 @@ def test_the_axes_of_a_frames_own_grid_are_its_voxels_in_unit_order(orientation)
         np.testing.assert_allclose(axis, np.linspace(-1, 1, count), atol=1e-12)
 
 
-def test_a_regridded_box_holds_the_new_voxels_between_the_old_ends():
-    # 2 mm voxels 1 .. 4 lie at 2 .. 8 mm; at 1.5 mm the voxels 2 .. 5 lie at 3 .. 7.5 mm, within them
+def test_a_regridding_covers_the_field_of_view_and_its_box_the_boxs_voxels():
+    # along i 7 voxels of 2 mm reach from -1 to 13 mm: 10 of 1.5 mm with the same middle, 6 mm, from -1.5 to 13.5 mm;
+    # the box's voxels 1 .. 4 reach from 1 to 9 mm, in which the new ones 2 .. 6, at 2.25 .. 8.25 mm, lie
     frame = frame_of(np.diag([2.0, 1.5, 3.0, 1.0]), (7, 5, 11), (1, 0, 2), (4, 3, 5))
     fine = frame.regridded(1.5)
     assert np.array_equal(fine.spacing_mm, [1.5, 1.5, 1.5])
-    assert fine.shape == (9, 5, 21)
-    assert (fine.low_ijk, fine.high_ijk) == ((2, 0, 4), (5, 3, 10))
-    np.testing.assert_allclose(frame.unit_axes_of(fine)[2], (np.array([3, 4.5, 6, 7.5]) - 5) / 3)
+    assert fine.shape == (10, 5, 22)
+    assert np.array_equal(fine.affine[:3, 3], [-0.75, 0, -0.75])
+    assert (fine.low_ijk, fine.high_ijk) == ((2, 0, 4), (6, 3, 11))
+    # the box's outermost centres lie at 2 and 8 mm: what is beyond them has their coordinate
+    np.testing.assert_allclose(frame.unit_axes_of(fine)[2], [-2.75 / 3, -1.25 / 3, 0.25 / 3, 1.75 / 3, 1])
+    np.testing.assert_allclose(frame.unit_axes_of(fine)[0], np.clip((np.arange(5.25, 16, 1.5) - 10.5) / 4.5, -1, 1))
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS[::5])
@@ -172,10 +177,94 @@ def test_a_regridded_voxel_lies_where_the_first_frame_is_asked(orientation):
     frame = frame_of(affine, array.shape, (1, 1, 1), tuple(n - 1 for n in array.shape))
     fine = frame.regridded(0.7)
     z, y, x = (axis.ravel() for axis in np.meshgrid(*frame.unit_axes_of(fine), indexing="ij"))
-    asked_at = frame.unit_to_world(np.stack([x, y, z], 1))
-    cube = voxels_in_unit_order(fine)
-    np.testing.assert_allclose(asked_at, cube @ fine.affine[:3, :3].T + fine.affine[:3, 3], atol=1e-9)
+    asked_at = frame.unit_to_ijk(np.stack([x, y, z], 1))
+    world = voxels_in_unit_order(fine) @ fine.affine[:3, :3].T + fine.affine[:3, 3]
+    ijk = (world - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
+    assert (np.abs(ijk - asked_at) <= 0.5 + 1e-9).all()
+    np.testing.assert_allclose(asked_at, np.clip(ijk, frame.low_ijk, frame.high_ijk), atol=1e-9)
+
+
+@pytest.mark.parametrize("spacing_mm", [0.4, 0.7, 1.5, 2.0])
+def test_the_same_map_in_any_voxel_order_has_the_same_regridding(spacing_mm):
+    found = {}
+    for orientation in ORIENTATIONS:
+        array, affine = stored_as(orientation, oblique=True)
+        fine = whole(affine, array.shape).regridded(spacing_mm)
+        axes = whole(affine, array.shape).unit_axes_of(fine)
+        corners = fine.unit_to_world(np.array([[-1.0, -1, -1], [1, 1, 1]]))
+        found[orientation] = (*axes, corners)
+        over = np.array(fine.shape) * spacing_mm - np.array(array.shape) * np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+        assert (over > -1e-9).all() and (over < spacing_mm).all()
+    for orientation, (*axes, corners) in found.items():
+        np.testing.assert_allclose(corners, found["RAS"][3], atol=1e-9, err_msg=orientation)
+        for one, other in zip(axes, found["RAS"][:3], strict=True):
+            assert np.array_equal(one, other), orientation
+
+
+@pytest.mark.parametrize("edge", [0.3, 1.0, 0.7])
+def test_at_its_own_spacing_a_grid_stays_the_very_same(edge):
+    affine = ras_affine(oblique=True) @ np.diag([*(np.float32(edge) / np.array(SPACING_RAS)), 1.0])
+    header = header_of_affine(affine, (5, 7, 11))
+    frame = Frame(affine, (5, 7, 11), (1, 0, 2), (3, 6, 9), header)
+    assert frame.regridded(edge) is frame
+    assert frame.regridded(edge / 2).header is None
+
+
+def test_along_a_box_of_one_voxel_every_new_voxel_is_asked_at_its_middle():
+    frame = frame_of(np.diag([2.0, 3.0, 5.0, 1.0]), (5, 7, 11), (0, 1, 4), (4, 3, 4))
+    fine = frame.regridded(1.0)
+    assert fine.box_shape == (10, 9, 5)
+    assert np.array_equal(frame.unit_axes_of(fine)[0], np.zeros(5))
+
+
+def test_a_frame_keeps_its_header_through_json_and_an_old_one_has_none():
+    header = header_of_affine(ras_affine(oblique=True), (5, 7, 11))
+    frame = Frame(ras_affine(oblique=True), (5, 7, 11), (1, 2, 3), (4, 5, 6), header)
+    assert Frame.from_dict(json.loads(json.dumps(frame.to_dict()))).header == header
+    old = {key: value for key, value in frame.to_dict().items() if key != "header"}
+    assert Frame.from_dict(old).header is None
+
+
+@pytest.mark.parametrize("oblique", [False, True])
+def test_a_volume_of_the_same_world_comes_into_another_voxel_order_value_by_value(oblique):
+    straight, affine = stored_as("RAS", oblique)
+    for orientation in ORIENTATIONS:
+        array, other = stored_as(orientation, oblique)
+        order = voxel_order(array.shape, other, straight.shape, affine)
+        assert order is not None and np.array_equal(order.of(array), straight), orientation
+    assert voxel_order(straight.shape, affine, straight.shape, affine).of(straight) is straight
+
+
+def test_a_grid_of_another_size_place_or_angle_is_none_in_any_order():
+    array, affine = stored_as("LPS", oblique=True)
+    target = stored_as("RAS", oblique=True)[1]
+    shifted, larger, turned = affine.copy(), affine @ np.diag([1, 1, 1.1, 1]), rotation(3, 0, 0) @ affine
+    shifted[0, 3] += 0.1
+    for other in (shifted, larger, turned):
+        assert voxel_order(array.shape, other, SHAPE_RAS, target) is None
+    assert voxel_order((5, 7, 12), affine, SHAPE_RAS, target) is None
+    assert voxel_order((7, 5, 11), affine, SHAPE_RAS, target) is None
 
 
 def test_an_empty_box_stays_empty_on_another_grid():
     assert frame_of(np.eye(4), (5, 7, 11), (0, 0, 0), (-1, -1, -1)).regridded(0.5).empty
+
+
+@pytest.mark.parametrize("oblique", [False, True])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_in_ras_order_a_volume_is_the_same_however_it_is_stored(orientation: str, oblique: bool) -> None:
+    wanted = np.arange(np.prod(SHAPE_RAS), dtype=np.int32).reshape(SHAPE_RAS)
+    volume, affine = stored_as(orientation, oblique)
+    turned, turned_affine = to_ras_order(volume, affine)
+    assert (turned == wanted).all()
+    assert np.allclose(turned_affine, ras_affine(oblique))
+    assert (from_ras_order(turned, affine) == volume).all()
+    channels = np.stack([turned, 2 * turned])
+    assert (from_ras_order(channels, affine) == np.stack([volume, 2 * volume])).all()
+    assert (to_ras_order(np.stack([volume, 2 * volume]), affine)[0] == channels).all()
+
+
+def test_what_is_in_ras_order_comes_back_as_it_is() -> None:
+    volume, affine = np.zeros(SHAPE_RAS), ras_affine(True)
+    turned, turned_affine = to_ras_order(volume, affine)
+    assert turned is volume and turned_affine is affine

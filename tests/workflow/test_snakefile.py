@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from custom.cohort.make import make_cohort
-from custom.engines.checkpoint import load_checkpoint
-from custom.pipeline.repair import run_repair
-from custom.pipeline.request import Request
+from custom.near.field_checkpoint import load_checkpoint
+from custom.phantoms.write_cohort import make_cohort
+from custom.run.repair_labels import run_repair
+from custom.run.repair_request import RepairRequest
+from tests.folder_entries import entries
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = ROOT / "workflow"
@@ -88,7 +89,7 @@ class Flow:
     def __call__(self, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
         given = {"labels": self.folder / "labels", "output": self.output} | self.settings | settings
         texts = [f"{key}={value if not isinstance(value, dict) else json.dumps(value)}" for key, value in given.items()]
-        command = [sys.executable, "-m", "snakemake", *arguments, "--snakefile", WORKFLOW / "Snakefile"]
+        command = [sys.executable, "-P", "-m", "snakemake", *arguments, "--snakefile", WORKFLOW / "Snakefile"]
         command += ["--profile", WORKFLOW / "profiles" / "local", "--cores", "2", "--nocolor", "--config", *texts]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         return subprocess.run(
@@ -182,14 +183,14 @@ def test_without_labels_the_workflow_says_what_to_give(planned: Flow) -> None:
 def test_the_workflow_writes_what_repair_writes_and_a_faulty_map_stops_its_own_job_alone(
     new_flow: Callable[..., Flow],
 ) -> None:
-    flow = new_flow(reference="truth")
+    flow = new_flow(reference="truth", allow_lost="true")
     told = flow()
     assert told.returncode != 0
     said = told.stdout + told.stderr
     assert set(re.findall(r"^Error in rule (\w+):", said, flags=re.MULTILINE)) == {"refuse"}
     assert "cut.nii.gz: found voxels that cannot be read" in said
     plain = flow.folder / "plain"
-    request = Request(
+    request = RepairRequest(
         labels=flow.folder / "labels",
         output=plain,
         reference=flow.folder / "truth",
@@ -199,27 +200,61 @@ def test_the_workflow_writes_what_repair_writes_and_a_faulty_map_stops_its_own_j
         workers=2,
         overrides=TINY,
         unified_overrides=TINY_HEART,
+        allow_lost=True,
     )
     assert len(run_repair(request).faults) == 1
     patterns = ("repaired/*", "ledger/*", "ledger.csv", "metrics.csv", "stage1/*/best.pt", "stage1/masks/**/*.nii.gz")
     patterns += ("fused/*", "unified/*", "unified_run/heart/best.pt", "unified_run/ledger.csv", "model/*")
-    names = [str(path.relative_to(plain)) for pattern in patterns for path in sorted(plain.glob(pattern))]
+    names = [str(path.relative_to(plain)) for pattern in patterns for path in sorted(entries(plain.glob(pattern)))]
     assert len(names) == 3 + 3 + 1 + 1 + 2 + 6 + 3 + 3 + 1 + 1 + 4
     assert [name for name in names if (flow.output / name).read_bytes() != (plain / name).read_bytes()] == []
     assert "<html" in (flow.output / "report" / "index.html").read_text(encoding="utf-8")[:500]
     left = flow("-n")
     assert counts(left.stdout + left.stderr) == {"all": 1, "refuse": 1, "total": 2}
-    kept = [path for folder in ("stage1", "unified") for path in (flow.output / folder).rglob("*")]
+    kept = [path for folder in ("stage1", "unified") for path in entries((flow.output / folder).rglob("*"))]
     stamps = {path: path.stat().st_mtime_ns for path in kept if path.is_file()}
     again: list[str] = []
-    run_repair(Request(**{**vars(request), "output": flow.output}), again.append)
+    run_repair(RepairRequest(**{**vars(request), "output": flow.output}), again.append)
     assert again[0].count("up to date") == 3
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"output": "1.10"}, "output: 1.1 is no text. Write --config output=./NAME"),
+        ({"labels": "[a]"}, "labels: ['a'] is no text."),
+        ({"reference": "2024_11_20"}, "reference: 20241120 is no text."),
+        ({"device": "banana"}, "device: 'banana' is none. Give --config device=cpu"),
+        ({"processes": "two"}, "processes: 'two' is no whole number from 1"),
+        ({"cases_per_job": "0"}, "cases_per_job: 0 is no whole number from 1"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_before_any_job(
+    setting: dict[str, str], said: str, new_flow: Callable[..., Flow]
+) -> None:
+    flow = new_flow()
+    before = sorted(path for path in flow.folder.iterdir() if path.name != ".snakemake")
+    told = flow("-n", **setting)
+    assert told.returncode != 0 and said in told.stderr + told.stdout
+    assert sorted(path for path in flow.folder.iterdir() if path.name != ".snakemake") == before
+
+
+def test_a_foreign_package_of_the_same_name_in_the_working_directory_is_passed_over(
+    new_flow: Callable[..., Flow],
+) -> None:
+    flow = new_flow()
+    (flow.folder / "custom").mkdir()
+    (flow.folder / "custom" / "__init__.py").write_text("raise SystemExit('foreign')")
+    told = flow("planned")
+    assert told.returncode == 0, told.stderr[-3000:]
+
+
 @pytest.mark.slow
-def test_several_processes_train_together_by_torchrun(new_flow: Callable[..., Flow]) -> None:
+def test_several_processes_train_together_by_torchrun_beside_a_foreign_package(new_flow: Callable[..., Flow]) -> None:
     flow = new_flow(structures="LA", processes=2)
+    (flow.folder / "custom").mkdir()
+    (flow.folder / "custom" / "__init__.py").write_text("raise SystemExit('foreign')")
     assert flow("planned").returncode == 0
     (plan,) = (flow.output / "workflow").glob("*/plan.json")
     told = flow(str(plan.parent / "train" / "LA"))
@@ -227,4 +262,4 @@ def test_several_processes_train_together_by_torchrun(new_flow: Callable[..., Fl
     run_dir = flow.output / "stage1" / "LA"
     assert load_checkpoint(run_dir / "best.pt")["settings"]["effective_batch"] == 4
     assert json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["trained"] is True
-    assert sorted(path.name for path in run_dir.iterdir()) == ["best.pt", "run.json", "tensorboard"]
+    assert sorted(path.name for path in entries(run_dir.iterdir())) == ["best.pt", "run.json", "tensorboard"]

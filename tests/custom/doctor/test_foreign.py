@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import custom
-from custom.doctor.examine import Report, check_bundle, check_configs
+from custom.doctor.check_bundle import Report, check_bundle, check_configs
 
 ROOT = Path(__file__).resolve().parents[3]
 

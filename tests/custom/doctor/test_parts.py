@@ -9,13 +9,14 @@ import pytest
 import torch
 from monai.data import DataLoader
 
-from custom.doctor.arguments import accepted, argument_faults
+from custom.doctor.bundle_metadata import check_changelog, check_versions
+from custom.doctor.component_arguments import accepted, argument_faults
+from custom.doctor.config_file import Document, walk
 from custom.doctor.expressions import check_expressions
-from custom.doctor.fault import Finding
-from custom.doctor.files import Document, walk
-from custom.doctor.merge import merge
-from custom.doctor.metadata import check_changelog, check_versions
+from custom.doctor.finding import Finding
+from custom.doctor.merge_configs import merge
 from custom.doctor.references import check_references, resolve
+from tests.folder_entries import entries
 
 
 def expression_findings(*texts: str) -> list[Finding]:
@@ -63,7 +64,7 @@ def test_an_expression_that_cannot_run_is_found_without_running_it(text: str, ca
 def test_an_expression_is_never_evaluated(tmp_path: Path) -> None:
     text = f"$__import__('pathlib').Path('{tmp_path}/made').touch()"
     assert expression_findings(text) == []
-    assert list(tmp_path.iterdir()) == []
+    assert list(entries(tmp_path.iterdir())) == []
 
 
 def test_an_import_anywhere_in_the_config_serves_every_expression() -> None:

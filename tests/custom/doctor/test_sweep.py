@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigParser
 
-from custom.doctor.examine import Doctor, check_bundle, check_configs
-from custom.doctor.fault import Fault
-from custom.doctor.files import Document, walk
-from custom.doctor.imports import importing_from
-from custom.doctor.merge import merge
-from custom.doctor.plan import Plan, plan
+from custom.doctor.check_bundle import BundleChecker, check_bundle, check_configs
+from custom.doctor.config_file import Document, walk
+from custom.doctor.config_lists import ConfigLists, config_lists
+from custom.doctor.finding import Fault
+from custom.doctor.lookup import importing_from
+from custom.doctor.merge_configs import merge
 from custom.doctor.references import resolve
+from tests.folder_entries import entries
 
-BUNDLES = sorted(path for path in (Path(__file__).resolve().parents[3] / "bundles").iterdir() if path.is_dir())
-PLANS = {root.name: plan(root) for root in BUNDLES}
+BUNDLES = sorted(path for path in entries((Path(__file__).resolve().parents[3] / "bundles").iterdir()) if path.is_dir())
+PLANS = {root.name: config_lists(root) for root in BUNDLES}
 CONFIGS = [(root, name) for root in BUNDLES for name in PLANS[root.name].documents]
 Content = dict[str, Any]
 Planted = tuple[Content, str, str]
@@ -37,17 +38,21 @@ def content_of(root: Path, name: str) -> Content:
 
 def faults_with(root: Path, name: str, content: Content) -> list[Fault]:
     """What is said of a list in which as few others as can be lie over a config, with other content in that config."""
-    planned: Plan = PLANS[root.name]
+    planned: ConfigLists = PLANS[root.name]
     documents = {**planned.documents, name: Document(name, content)}
     names = min((names for names in planned.lists if name in names), key=lambda names: names[::-1].index(name))
     with importing_from(root):
-        return list(Doctor(root, {}, documents, planned.bases).examine([documents[one] for one in names], names).faults)
+        return list(
+            BundleChecker(root, {}, documents, planned.bases).examine([documents[one] for one in names], names).faults
+        )
 
 
 def places(content: Content, wanted: Callable[[Any], bool]) -> list[tuple[str, Any, Any]]:
     """Id, holder and key of every value of a kind."""
     found = []
     for where, holder in walk(content):
+        if any(part.startswith("+") for part in where.split("::")):
+            continue  # merged into another list, where it has another position
         pairs = holder.items() if isinstance(holder, dict) else enumerate(holder) if isinstance(holder, list) else ()
         found += [(f"{where}::{key}" if where else str(key), holder, key) for key, value in pairs if wanted(value)]
     return found
@@ -134,7 +139,7 @@ def test_the_lists_are_those_of_the_documents_and_each_overlay_over_each_of_its_
 def test_without_documents_an_overlay_lies_over_the_base_it_has_most_in_common_with(tmp_path: Path) -> None:
     root = Path(shutil.copytree(BUNDLES[0].parent / "near_stage1", tmp_path / "renamed"))
     shutil.rmtree(root / "docs")
-    assert set(plan(root).lists) == set(PLANS["near_stage1"].lists)
+    assert set(config_lists(root).lists) == set(PLANS["near_stage1"].lists)
 
 
 @pytest.mark.parametrize("root", BUNDLES, ids=lambda root: root.name)

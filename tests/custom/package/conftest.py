@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from custom.package.pack import run_pack
-from tests.custom.package.hearts import save_run
+from tests.custom.package.package_helpers import save_run
 
 
 @pytest.fixture(scope="session")

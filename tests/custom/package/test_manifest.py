@@ -14,7 +14,7 @@ from custom.anatomy import PUBLIC_CARDIAC_CT
 from custom.errors import InputError
 from custom.package import load
 from custom.package.manifest import FILES, MANIFEST, read_manifest, written
-from tests.custom.package.hearts import CASES, FRAMES, NETWORK, THRESHOLDS, edited, resealed
+from tests.custom.package.package_helpers import CASES, FRAMES, NETWORK, THRESHOLDS, edited, resealed
 
 
 def test_what_was_written_is_read_back(packed: Path) -> None:

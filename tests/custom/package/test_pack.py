@@ -13,17 +13,19 @@ import torch
 from safetensors.torch import load_file, save
 
 from custom.anatomy import TOTALSEGMENTATOR_HEART
-from custom.cohort.label_maps import write_label_map
-from custom.engines.checkpoint import load_checkpoint, save_atomically
+from custom.data.label_maps import write_label_map
 from custom.errors import InputError
+from custom.near.field_checkpoint import load_checkpoint
 from custom.package import load, pack
 from custom.package.manifest import CODES_FILE, FIELD, FILES, MANIFEST, read_manifest
 from custom.package.pack import find_checkpoint, run_pack
-from tests.custom.package.hearts import CASES, FRAMES, content_of, lively, save_run
+from custom.training.checkpoint_file import save_atomically
+from tests.custom.package.package_helpers import CASES, FRAMES, content_of, lively, save_run
+from tests.folder_entries import entries
 
 
 def bytes_in(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return {path.name: path.read_bytes() for path in sorted(entries(folder.iterdir()))}
 
 
 def save_maps(folder: Path, suffix: str = ".nii.gz") -> Path:
@@ -34,7 +36,7 @@ def save_maps(folder: Path, suffix: str = ".nii.gz") -> Path:
 
 def test_weights_and_codes_are_those_of_the_checkpoint(run: Path, packed: Path) -> None:
     model = load_checkpoint(run / "heart" / "best.pt")["model"]
-    assert sorted(path.name for path in packed.iterdir()) == sorted([*FILES, MANIFEST])
+    assert sorted(path.name for path in entries(packed.iterdir())) == sorted([*FILES, MANIFEST])
     codes = load_file(packed / CODES_FILE)
     assert set(codes) == {"codes"} and codes["codes"].shape == (4, 3, 5, 5, 5)
     assert torch.equal(codes["codes"].reshape(4, -1), model.pop("codes.table.weight"))
@@ -56,7 +58,7 @@ def test_the_same_run_gives_the_same_bytes(run: Path, packed: Path, tmp_path: Pa
 def test_who_may_read_a_new_file_may_read_every_file_of_a_package(packed: Path) -> None:
     (packed.parent / "new").touch()
     wanted = (packed.parent / "new").stat().st_mode
-    assert {path.stat().st_mode for path in packed.iterdir()} == {wanted}
+    assert {path.stat().st_mode for path in entries(packed.iterdir())} == {wanted}
     assert packed.stat().st_mode & stat.S_IXUSR
 
 
@@ -124,13 +126,13 @@ def test_what_holds_no_whole_heart_is_refused(run: Path, tmp_path: Path) -> None
         run_pack(tmp_path / "la.pt", tmp_path / "model")
     with pytest.raises(InputError, match="Give --label_table public_cardiac_ct."):
         run_pack(run, tmp_path / "model", label_table=TOTALSEGMENTATOR_HEART.name)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["la.pt"]
+    assert sorted(path.name for path in entries(tmp_path.iterdir())) == ["la.pt"]
 
 
 def test_sizes_are_told_beside_those_of_the_label_maps(run: Path, tmp_path: Path) -> None:
     labels = save_maps(tmp_path / "labels")
     packed = run_pack(run, tmp_path / "model", labels)
-    maps = sum(path.stat().st_size for path in labels.iterdir())
+    maps = sum(path.stat().st_size for path in entries(labels.iterdir()))
     sizes = {name: (tmp_path / "model" / name).stat().st_size for name in FILES}
     assert packed.sizes == {
         "field_bytes": sizes[FIELD],
@@ -147,7 +149,7 @@ def test_sizes_are_told_beside_those_of_the_label_maps(run: Path, tmp_path: Path
 def test_maps_that_are_not_compressed_count_as_gzip_makes_them(run: Path, tmp_path: Path) -> None:
     labels = save_maps(tmp_path / "labels", ".nii")
     packed = run_pack(run, tmp_path / "model", labels)
-    wanted = sum(len(gzip.compress(path.read_bytes(), 6)) for path in labels.iterdir())
+    wanted = sum(len(gzip.compress(path.read_bytes(), 6)) for path in entries(labels.iterdir()))
     assert packed.sizes["label_map_bytes"] == pytest.approx(wanted / 4, abs=2)
 
 
@@ -185,7 +187,7 @@ def test_a_package_is_replaced_only_if_asked(run: Path, packed: Path, tmp_path: 
     assert bytes_in(tmp_path / "model") == before
     run_pack(run, tmp_path / "model", overwrite=True)
     assert bytes_in(tmp_path / "model") == bytes_in(packed)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "other"]
+    assert sorted(path.name for path in entries(tmp_path.iterdir())) == ["model", "other"]
 
 
 def test_a_folder_of_anything_else_is_never_replaced(run: Path, tmp_path: Path) -> None:
@@ -230,16 +232,22 @@ def test_what_fails_on_the_way_leaves_what_was_there(
     with pytest.raises(InputError, match="No space left"):
         run_pack(run, tmp_path / "model", overwrite=True)
     assert bytes_in(tmp_path / "model") == before
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert [path.name for path in entries(tmp_path.iterdir())] == ["model"]
 
 
 def test_what_a_killed_process_has_left_is_cleared_away(run: Path, tmp_path: Path) -> None:
-    for name in (".model.999999999.part", ".model.999999998.old", f".model.{os.getppid()}.part", ".model.notes"):
+    alive = f".model.{os.getppid()}.corfield-part"
+    for name in (
+        ".model.999999999.corfield-part",
+        ".model.old.999999998.corfield-part",
+        alive,
+        ".model.notes",
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / FIELD).write_text("half")
     run_pack(run, tmp_path / "model")
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"model", f".model.{os.getppid()}.part", ".model.notes"}
+    left = {path.name for path in entries(tmp_path.iterdir())}
+    assert left == {"model", alive, ".model.notes"}
 
 
 def test_a_place_below_a_file_is_refused(run: Path, tmp_path: Path) -> None:

@@ -15,12 +15,17 @@ from custom.errors import InputError
 from custom.package import load
 from custom.package.pack import AMP, STRIDE
 from custom.package.render import run_render
-from tests.bundles.whole_hearts import BUNDLE, infer
-from tests.custom.package.hearts import CASES, FRAMES
+from tests.bundles.unified_helpers import BUNDLE, infer
+from tests.custom.package.package_helpers import CASES, FRAMES
+from tests.folder_entries import entries
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(entries(folder.rglob("*")))
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("settings", [{}, {"spacing_mm": 1.1}])
@@ -63,6 +68,16 @@ def test_one_case_or_all_go_to_a_folder(packed: Path, tmp_path: Path) -> None:
     assert "4 cases on a grid of 3 mm" in run_render(packed, "all", tmp_path / "v1.2", 3).text
     assert set(files_in(tmp_path / "v1.2")) == {f"{name}.nii.gz" for name in CASES}
     run_render(packed, "007", tmp_path / "v1.2")
+
+
+def test_one_file_that_was_edited_does_not_keep_the_others_from_being_drawn(packed: Path, tmp_path: Path) -> None:
+    run_render(packed, "all", tmp_path)
+    (tmp_path / "beyond.nii.gz").write_bytes(b"by hand")
+    (tmp_path / "patient_a.nii.gz").unlink()
+    drawn = run_render(packed, "all", tmp_path)
+    assert (tmp_path / "patient_a.nii.gz").is_file() and "beyond" not in drawn.cases
+    assert len(drawn.faults) == 1 and "beyond.nii.gz: found a file that was changed" in drawn.faults[0]
+    assert (tmp_path / "beyond.nii.gz").read_bytes() == b"by hand"
 
 
 @pytest.mark.parametrize(

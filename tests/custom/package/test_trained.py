@@ -12,20 +12,20 @@ import pytest
 import torch
 
 from custom.anatomy import table
-from custom.cohort.label_maps import write_label_map
-from custom.cohort.make import make_cohort
-from custom.engines.checkpoint import save_atomically
-from custom.export.layouts import published_dependencies
-from custom.fields.near import NearField
+from custom.data.label_maps import write_label_map
+from custom.export.archive_layouts import published_dependencies
+from custom.metrics.overlap import dice
+from custom.models.near.near_field import NearField
 from custom.package import load
 from custom.package.manifest import MANIFEST, read_manifest
 from custom.package.pack import run_pack
 from custom.package.render import run_render
-from custom.scoring.overlap import dice
+from custom.phantoms.write_cohort import make_cohort
 from custom.space import Frame
-from tests.bundles.exporting import clean_python, links_to
-from tests.bundles.whole_hearts import calibrate, infer, train
-from tests.custom.package.hearts import content_of
+from custom.training.checkpoint_file import save_atomically
+from tests.bundles.export_helpers import clean_python, links_to
+from tests.bundles.unified_helpers import calibrate, infer, train
+from tests.custom.package.package_helpers import content_of
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,9 @@ import pytest
 from matplotlib.image import imread
 
 from custom.errors import InputError
-from custom.report.drawn_page import chosen_rows, write_drawn_report
-from custom.report.drawn_pictures import (
+from custom.metrics.slice_evaluation import read_answers
+from custom.report.slice_evaluation_page import chosen_rows, write_drawn_report
+from custom.report.slice_evaluation_pictures import (
     difference_picture,
     grid_picture,
     overlay_picture,
@@ -21,10 +22,10 @@ from custom.report.drawn_pictures import (
     shown_slices,
     upright,
 )
-from custom.report.slices import ADDED, REMOVED
-from custom.scoring.answers import read_answers
-from custom.slices.slice import Slice
-from tests.custom.report.drawing import LV, TRUTH, box, case_volume, write_cache, write_evaluation
+from custom.report.slice_pictures import ADDED, REMOVED
+from custom.slices.slice_file import Slice
+from tests.custom.report.evaluation_helpers import LV, TRUTH, box, case_volume, write_cache, write_evaluation
+from tests.folder_entries import entries
 
 COLOR = (0.8, 0.2, 0.25)
 
@@ -120,7 +121,7 @@ def test_the_page_holds_its_pictures_the_worst_first(tmp_path: Path) -> None:
     assert "UNTRAINED: flow" in text
     assert text.index(f"s1-{LV}-ax2-007") < text.index(f"s1-{LV}-ax0-006")
     assert "truth &lt;b&gt;" in text and "<b>:" not in text.replace("</b>:", "")
-    made = sorted(path.name for path in (folder / "pictures").iterdir())
+    made = sorted(path.name for path in entries((folder / "pictures").iterdir()))
     assert made == [
         f"s1-{LV}-ax0-006-grid.png",
         f"s1-{LV}-ax0-006-overlay.png",

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.report.case import ReportCase
-from custom.report.page import write_report
+from custom.report.report_case import ReportCase
+from custom.report.report_page import write_report
 from tests.custom.report.chromium import NAMES, Chromium, chromium_path
-from tests.custom.report.test_page import CHANGES, HOSTILE, make_case, repaired
+from tests.custom.report.test_report_page import CHANGES, HOSTILE, make_case, repaired
 
 pytestmark = pytest.mark.slow
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from custom.anatomy import PUBLIC_CARDIAC_CT
-from custom.cohort.phantoms import make_heart
-from custom.surfaces.cloud import Cloud
-from custom.surfaces.making import make_cloud
-from custom.surfaces.sampling import Counts
+from custom.phantoms.phantom_heart import make_heart
+from custom.surfaces.make_cloud import make_cloud
+from custom.surfaces.point_cloud import Cloud
+from custom.surfaces.surface_sampling import Counts
 
 FEW = Counts(surface=4000, volume=3000, near=5000)
 

@@ -1,1 +1,0 @@
-"""Small trainable additions to a frozen network."""

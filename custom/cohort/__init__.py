@@ -1,1 +1,0 @@
-"""Cases on disk, phantoms with known truth, and the ways real labels are damaged."""

@@ -1,0 +1,1 @@
+"""Reading, checking and writing label maps and scans; lists of cases; MONAI data sets."""

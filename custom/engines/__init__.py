@@ -1,1 +1,0 @@
-"""The only room that knows MONAI's engines: handlers, resuming, preflight."""

@@ -1,0 +1,1 @@
+"""Overlap, surface distances in mm, topology, and tables of scores."""

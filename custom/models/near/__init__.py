@@ -1,0 +1,1 @@
+"""NeAR: latent codes, feature pyramid, point MLP, dense evaluation."""

@@ -1,0 +1,1 @@
+"""Networks over sets of surface points that complete hearts, and their loss."""

@@ -1,0 +1,1 @@
+"""Synthetic hearts of known truth, their damage and their CT images."""

@@ -1,1 +1,0 @@
-"""Where a field is asked during training, and what it should answer."""

@@ -1,0 +1,1 @@
+"""Anatomical rules: fusion by priority, bridges, component limits, the ledger."""

@@ -1,0 +1,1 @@
+"""Evaluation of hearts drawn from one slice."""

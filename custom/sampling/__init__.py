@@ -1,0 +1,1 @@
+"""Where training points are drawn, and their targets."""

@@ -1,1 +1,0 @@
-"""How good a mask is: overlap, surface distance in mm, topology."""

@@ -1,0 +1,1 @@
+"""What the training and inference of every bundle share."""

@@ -18,7 +18,6 @@ from fire.parser import DefaultParseValue
 
 from ..errors import InputError
 from ..run.cli_values import number, whole_number
-from ..training.entry import check_typed_paths
 
 FLAG = re.compile(r"-(?!\.?\d).", re.DOTALL)
 """How a flag begins; -1 and -.5 are values, and - alone is a name."""
@@ -132,6 +131,8 @@ def _setting(name: str, text: str | None) -> Any:
     """A setting of a bundle as MONAI reads it. Raises ``InputError``: a path that would arrive as another one."""
     if text is None:
         return True
+    from ..training.entry import check_typed_paths  # loads MONAI, which no other argument needs
+
     value = DefaultParseValue(text)
     check_typed_paths({name: text}, {name: value.replace("#", "::") if isinstance(value, str) else value})
     return value

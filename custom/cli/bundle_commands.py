@@ -1,4 +1,7 @@
-"""Commands on the bundles themselves: check one, export one."""
+"""Commands on the bundles themselves: check one, export one.
+
+What runs a command is imported in its method: the command line is read, explained and refused without torch and MONAI.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..doctor.check_command import run_check
-from ..export.export_bundle import run_export
 from .console_output import LEFT_OUT, print_line
 
 
@@ -35,6 +36,8 @@ class BundleCommands:
             checkpoint: a trained checkpoint (best.pt) to go with it; its configs then take it by default.
             overwrite: replace the zip if it exists.
         """
+        from ..export.export_bundle import run_export
+
         print_line(run_export(bundle, output, layout, checkpoint, overwrite).text)
 
     def check(self, *targets: Path, **settings: Any) -> None:
@@ -47,6 +50,8 @@ class BundleCommands:
             targets: folder of one bundle, every config of which is examined; or configs, later ones over earlier ones.
             settings: laid over the configs as on MONAI's command line, such as --max_epochs 7.
         """
+        from ..doctor.check_command import run_check
+
         checked = run_check(*targets, **settings)
         print_line(checked.text)
         if checked.faults:

@@ -1,4 +1,7 @@
-"""Commands on the way from label maps to whole hearts: clouds of points, their gate, and completion."""
+"""Commands on the way from label maps to whole hearts: clouds of points, their gate, and completion.
+
+What runs a command is imported in its method: the command line is read, explained and refused without torch and MONAI.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,7 @@ from pathlib import Path
 
 from ..anatomy import PUBLIC_CARDIAC_CT
 from ..output_record import overwriting
-from ..run.check_clouds import run_check_clouds
 from ..run.cli_values import listed, numbers
-from ..run.complete_hearts import run_complete
-from ..run.completion_request import CompletionRequest
-from ..run.make_clouds import CloudRequest, run_clouds
-from ..surfaces.surface_sampling import Counts
 from .console_output import exit_with, print_line
 
 
@@ -63,6 +61,9 @@ class CompletionCommands:
             seed: of points and splits.
             overwrite: replace files in the output that no run has written, or that were edited since; kept if left out.
         """
+        from ..run.make_clouds import CloudRequest, run_clouds
+        from ..surfaces.surface_sampling import Counts
+
         counts = Counts(
             surface=surface_points,
             volume=points,
@@ -100,6 +101,8 @@ class CompletionCommands:
             workers: processes; as many as there are cores if left out.
             overwrite: replace a gate.json that no run has written, or that was edited since.
         """
+        from ..run.check_clouds import run_check_clouds
+
         with overwriting(overwrite):
             checked = run_check_clouds(clouds, labels, workers)
         print_line(checked.text)
@@ -147,6 +150,9 @@ class CompletionCommands:
             workers: processes; as many as there are cores if left out, and one for completing on a GPU.
             overwrite: replace files in the output that no run has written, or that were edited since; kept if left out.
         """
+        from ..run.complete_hearts import run_complete
+        from ..run.completion_request import CompletionRequest
+
         request = CompletionRequest(
             labels=labels,
             output=output,

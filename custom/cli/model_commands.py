@@ -1,4 +1,7 @@
-"""Commands on the hearts of a cohort as one file: pack them, draw them."""
+"""Commands on the hearts of a cohort as one file: pack them, draw them.
+
+What runs a command is imported in its method: the command line is read, explained and refused without torch and MONAI.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ from pathlib import Path
 
 from ..anatomy import PUBLIC_CARDIAC_CT
 from ..output_record import overwriting
-from ..package.pack import run_pack
-from ..package.render import run_render
 from .console_output import exit_with, print_line
 
 
@@ -36,6 +37,8 @@ class ModelCommands:
             overwrite: replace a package that is there.
             label_table: which number is which structure: public_cardiac_ct or totalsegmentator_heart.
         """
+        from ..package.pack import run_pack
+
         print_line(run_pack(run, output, labels, half, overwrite, label_table).text)
 
     def render(
@@ -61,6 +64,8 @@ class ModelCommands:
             device: cpu or cuda; the GPU if left out and there is one.
             overwrite: replace files in the output that no run has written, or that were edited since.
         """
+        from ..package.render import run_render
+
         with overwriting(overwrite):
             drawn = run_render(model, case, output, spacing_mm, format, meshes, device)
         print_line(drawn.text)

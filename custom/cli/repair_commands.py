@@ -1,4 +1,7 @@
-"""Commands on a data set of label maps: make one, repair it, score it."""
+"""Commands on a data set of label maps: make one, repair it, score it.
+
+What runs a command is imported in its method: the command line is read, explained and refused without torch and MONAI.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,7 @@ from pathlib import Path
 
 from ..anatomy import PUBLIC_CARDIAC_CT
 from ..output_record import overwriting
-from ..phantoms.ct_images import Appearance
-from ..phantoms.damage import Defects
-from ..phantoms.write_cohort import make_cohort, make_scans
 from ..run.cli_values import listed, tables
-from ..run.demo import run_demo
-from ..run.repair_labels import run_repair
-from ..run.repair_request import FINAL, RepairRequest
-from ..run.score_labels import run_score
 from .console_output import exit_with, print_line
 
 
@@ -56,6 +52,10 @@ class RepairCommands:
             cuts: severity of gaps in coronaries and veins.
             detach: severity of appendage or veins off the left atrium.
         """
+        from ..phantoms.ct_images import Appearance
+        from ..phantoms.damage import Defects
+        from ..phantoms.write_cohort import make_cohort, make_scans
+
         look = Appearance(noise_hu, blur_mm)
         defects = Defects(steps, jitter, boundary, crumbs, holes, cuts, detach)
         paths = make_cohort(output, cases, size, seed, defects)
@@ -77,7 +77,7 @@ class RepairCommands:
         table_changes: str = "",
         seg_nrrd: bool = False,
         skip_unified: bool = False,
-        final: str = FINAL,
+        final: str = "fused",
         seed: int = 0,
         allow_lost: bool = False,
         overwrite: bool = False,
@@ -113,6 +113,9 @@ class RepairCommands:
             allow_lost: do not count it as a fault that a structure is gone from a case altogether.
             overwrite: replace files in the output that no run has written, or that were edited since; kept if left out.
         """
+        from ..run.repair_labels import run_repair
+        from ..run.repair_request import RepairRequest
+
         request = RepairRequest(
             labels=labels,
             output=output,
@@ -160,6 +163,8 @@ class RepairCommands:
             tolerance_mm: of the surface Dice.
             overwrite: replace tables in the output that no run has written, or that were edited since.
         """
+        from ..run.score_labels import run_score
+
         with overwriting(overwrite):
             scored = run_score(
                 prediction,
@@ -189,6 +194,8 @@ class RepairCommands:
             seed: of the cohort and the training.
             workers: processes; as many as there are cores if left out.
         """
+        from ..run.demo import run_demo
+
         outcome = run_demo(output, cases, size, seed, workers, print_line)
         print_line(outcome.text)
         exit_with(outcome.faults)

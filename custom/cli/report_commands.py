@@ -1,11 +1,13 @@
-"""The command that shows what a run has done."""
+"""The command that shows what a run has done.
+
+What runs a command is imported in its method: the command line is read, explained and refused without torch and MONAI.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ..output_record import overwriting
-from ..run.rewrite_report import run_report
 from .console_output import print_line
 
 
@@ -35,6 +37,8 @@ class ReportCommands:
             cases: how many are shown in pictures, the worst ones; the tables have all.
             overwrite: replace a page that no run has written, or that was edited since.
         """
+        from ..run.rewrite_report import run_report
+
         with overwriting(overwrite):
             written = run_report(output, page, reference, cases)
         print_line(f"report        {written}")

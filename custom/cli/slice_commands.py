@@ -1,4 +1,7 @@
-"""Commands on the way from scans to hearts from one slice: the cache of slices."""
+"""Commands on the way from scans to hearts from one slice: the cache of slices.
+
+What runs a command is imported in its method: the command line is read, explained and refused without torch and MONAI.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ from pathlib import Path
 from ..anatomy import TOTALSEGMENTATOR_HEART
 from ..output_record import overwriting
 from ..run.cli_values import numbers
-from ..run.make_slices import SliceRequest, run_slices
-from ..slices.scan_cube import SIZE, SPACING_MM
 from .console_output import exit_with, print_line
 
 
@@ -21,8 +22,8 @@ class SliceCommands:
         output: Path,
         window_hu: str = "-200,500",
         least_pixels: int = 16,
-        size: int = SIZE,
-        spacing_mm: float = SPACING_MM,
+        size: int = 64,
+        spacing_mm: float = 3.0,
         centre: str = "grid",
         no_meshes: bool = False,
         patients: Path | None = None,
@@ -60,6 +61,8 @@ class SliceCommands:
             seed: of the split.
             overwrite: replace files in the output that no run has written, or that were edited since; kept if left out.
         """
+        from ..run.make_slices import SliceRequest, run_slices
+
         request = SliceRequest(
             dataset=dataset,
             output=output,

@@ -139,7 +139,8 @@ def write_as(name: str) -> None:
 @contextmanager
 def writing_as(name: str) -> Iterator[None]:
     """Record what is written inside the block as that command's or bundle's, worker processes included."""
-    before = os.environ.get(WRITER)
+    global _bundle
+    before, bundle_before = os.environ.get(WRITER), _bundle
     os.environ[WRITER] = name
     try:
         yield
@@ -148,6 +149,7 @@ def writing_as(name: str) -> Iterator[None]:
             os.environ.pop(WRITER, None)
         else:
             os.environ[WRITER] = before
+        _bundle = bundle_before
 
 
 @contextmanager

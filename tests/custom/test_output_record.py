@@ -207,6 +207,17 @@ def test_a_command_within_another_is_the_writer_and_a_bundle_is_not(tmp_path: Pa
         assert is_own(tmp_path / "a") and not is_own(tmp_path / "b")
 
 
+def test_a_bundle_after_one_that_ran_inside_a_block_is_the_writer(tmp_path: Path) -> None:
+    write_as("near_stage1")
+    with writing_as("near_stage1"):
+        write_as("unified_implicit")
+        write_file(tmp_path / "best.pt", "trained")
+    with writing_as("near_stage1"):
+        write_as("unified_implicit")
+        write_file(tmp_path / "best.pt", "calibrated")
+    assert (tmp_path / "best.pt").read_text(encoding="utf-8") == "calibrated"
+
+
 def test_event_files_of_this_process_alone_are_recorded(tmp_path: Path) -> None:
     own = tmp_path / f"events.out.tfevents.1.{socket.gethostname()}.{os.getpid()}.0"
     other = tmp_path / "events.out.tfevents.1.somewhere.1.0"

@@ -30,13 +30,13 @@ def class_weights(voxels: Sequence[int], cap: float | int) -> list[float]:
 
 
 def by_structure(
-    usual: float | int,
+    default: float | int,
     changes: Mapping[str, float | int] | None = None,
     label_table: str | StructureTable = PUBLIC_CARDIAC_CT.name,
     name: str = "setting",
     least: float | int = 0.0,
 ) -> list[float]:
-    """One number for each structure, in the table's order: ``usual``, or what ``changes`` says by name.
+    """One number for each structure, in the table's order: ``default``, or what ``changes`` says by name.
 
     Raises:
         InputError: a structure the table does not have, or a number below ``least``; ``name`` is the setting's.
@@ -46,7 +46,7 @@ def by_structure(
     for key, value in given.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < float("inf"):
             raise InputError(f"--{name}: {key}", repr(value), f"a number of at least {least:g}", "Correct it.")
-    return [float(given.get(structure.name, usual)) for structure in labels_of]
+    return [float(given.get(structure.name, default)) for structure in labels_of]
 
 
 class HeartLoss(nn.Module):

@@ -33,7 +33,7 @@ class InitialModel(ShapeModel):
             random weights are taken, and a banner says so.
         weights_dir: folder of the published weights, instead.
         lora: ``rank``, ``alpha``, ``dropout`` and ``targets`` of :func:`custom.models.lora.add_lora`.
-        objective: ``untold_share``, ``time_mean``, ``time_deviation``, ``shape_weight``.
+        objective: ``unconditional_share``, ``time_mean``, ``time_deviation``, ``shape_weight``.
         train_conditioner: whether stage ``base`` trains it too.
         seed: of random weights.
 

@@ -95,7 +95,7 @@ class ShapeModel(nn.Module):
         self.register_buffer("code_mean", torch.zeros(sizes["code_channels"]))
         self.register_buffer("code_deviation", torch.ones(sizes["code_channels"]))
         self.stage, self.adapted, self.crop = "lora", False, False
-        self.untold_share, self.time_mean, self.time_deviation, self.shape_weight = 0.1, -1.0, 1.0, 1.0
+        self.unconditional_share, self.time_mean, self.time_deviation, self.shape_weight = 0.1, -1.0, 1.0, 1.0
 
     @property
     def voxels(self) -> int:
@@ -195,7 +195,7 @@ class ShapeModel(nn.Module):
             inputs,
             self.told(conditions),
             draw_step_noise(seeds, inputs),
-            float(self.untold_share) if self.training else 0.0,
+            float(self.unconditional_share) if self.training else 0.0,
             float(self.time_mean),
             float(self.time_deviation),
             float(self.shape_weight),

@@ -154,7 +154,7 @@ class RandSliced(Randomizable, Transform):
     alone.
 
     Args:
-        turning: whether the cube is turned: the network then learns shapes in any of 24 directions.
+        random_rotation: whether the cube is turned: the network then learns shapes in any of 24 directions.
         crop: see :func:`conditions_of`.
         seed: of the run.
         fixed: the same draw in every epoch, for validation.
@@ -165,9 +165,9 @@ class RandSliced(Randomizable, Transform):
     """
 
     def __init__(
-        self, turning: bool = False, crop: bool = False, seed: int = 0, fixed: bool = False, kept: int = 0
+        self, random_rotation: bool = False, crop: bool = False, seed: int = 0, fixed: bool = False, kept: int = 0
     ) -> None:
-        self.turning, self.crop, self.seed, self.fixed, self.epoch = turning, crop, seed, fixed, 1
+        self.random_rotation, self.crop, self.seed, self.fixed, self.epoch = random_rotation, crop, seed, fixed, 1
         self.read = lru_cache(maxsize=kept)(Slice.read)
 
     def set_epoch(self, epoch: int) -> None:
@@ -179,7 +179,7 @@ class RandSliced(Randomizable, Transform):
         slices = item.pop("slices")
         generator = np.random.default_rng((self.seed, 0 if self.fixed else self.epoch, int(item["index"])))
         chosen = slices[int(generator.integers(len(slices)))]
-        turn = int(generator.integers(len(axis_orientations()))) if self.turning else 0
+        turn = int(generator.integers(len(axis_orientations()))) if self.random_rotation else 0
         item.update(conditions_of(self.read(Path(chosen["slice"])), item["structure"], self.crop))
         for name in ("pointmap", "full_pointmap"):
             if name in item:

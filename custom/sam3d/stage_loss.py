@@ -16,13 +16,13 @@ class ShapeLoss(nn.Module):
     """The loss of a stage: of ``vae`` the codec's three terms, else the flow's and what its estimate decodes to.
 
     The estimate is where the flow's velocity leads from a moment on the way; it says little near the noise, so that
-    only moments after ``late`` are judged by what they decode to.
+    only moments after ``decoded_loss_after`` are judged by what they decode to.
 
     Args:
         kl_weight: of the codes' distance from unit noise.
         mask_weight: of the cross-entropy and Dice of the decoded estimate in the plane that was seen, against the mask.
         sdf_weight: of the decoded estimate's error times the voxel's distance from the true surface, in mm.
-        late: time, 0 (noise) to 1 (shape), after which the decoded estimate counts.
+        decoded_loss_after: time, 0 (noise) to 1 (shape), after which the decoded estimate counts.
     """
 
     def __init__(
@@ -30,12 +30,12 @@ class ShapeLoss(nn.Module):
         kl_weight: float | int = 1e-3,
         mask_weight: float | int = 0.0,
         sdf_weight: float | int = 0.0,
-        late: float | int = 0.5,
+        decoded_loss_after: float | int = 0.5,
     ) -> None:
         super().__init__()
         self.weights = {"entropy": 1.0, "dice": 1.0, "kl": kl_weight, "flow": 1.0}
         self.weights |= {"mask": mask_weight, "sdf": sdf_weight}
-        self.late = late
+        self.decoded_loss_after = decoded_loss_after
         self.terms: dict[str, float] = {}
 
     def forward(self, answer: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
@@ -56,13 +56,15 @@ class ShapeLoss(nn.Module):
     ) -> dict[str, Tensor]:
         if "decoded" not in answer:
             return {}
-        late = (answer["time"] > self.late).to(occupancy)
+        late = (answer["time"] > self.decoded_loss_after).to(occupancy)
         terms = {}
         if self.weights["mask"]:
-            terms["mask"] = _late(plane_error(answer["decoded"], occupancy, target["axis"], target["slice_idx"]), late)
+            terms["mask"] = _mean_of(
+                plane_error(answer["decoded"], occupancy, target["axis"], target["slice_idx"]), late
+            )
         if self.weights["sdf"]:
             off = (answer["decoded"].sigmoid() - occupancy).abs() * target["sdf_mm"].abs()
-            terms["sdf"] = _late(off.flatten(1).mean(dim=1), late)
+            terms["sdf"] = _mean_of(off.flatten(1).mean(dim=1), late)
         return terms
 
     def logged(self, output: object) -> dict[str, float]:
@@ -71,9 +73,9 @@ class ShapeLoss(nn.Module):
         return {"train_loss": float(total), **self.terms}
 
 
-def _late(each: Tensor, late: Tensor) -> Tensor:
-    """The mean over the late ones; 0 if there is none."""
-    return (each * late).sum() / late.sum().clamp(min=1)
+def _mean_of(each: Tensor, chosen: Tensor) -> Tensor:
+    """The mean over the chosen items; 0 if there is none."""
+    return (each * chosen).sum() / chosen.sum().clamp(min=1)
 
 
 def plane_error(

@@ -19,7 +19,7 @@ from .whole_heart_points import RandHeartPointsd, label_shares
 UNKNOWN = -1.0
 """The target of a head at a point where nothing is known of its structure."""
 
-ABSENT = ("empty", "unknown")
+MISSING_STRUCTURES = ("empty", "unknown")
 
 
 class LabelledSlicesd(MapTransform):
@@ -59,17 +59,18 @@ class RandLabelledPointsd(RandHeartPointsd):
     """:class:`custom.sampling.whole_heart_points.RandHeartPointsd`, with the target :data:`UNKNOWN` for what is not
     known.
 
-    Not known are: a structure in ``unlabelled``; with ``absent`` at ``unknown`` one without a voxel in this case; any
-    structure at a point beyond the volume. Where only some slices are labelled, the points lie in them.
+    Not known are: a structure in ``unlabelled``; one without a voxel in this case, with ``missing_structures`` at
+    ``unknown``; any structure at a point beyond the volume. Where only some slices are labelled, points lie in them.
 
     Args:
         keys: the one key of the label box.
         points_per_structure, shell_points, band_points, background_points, seed, label_table: see there.
-        absent: ``empty``: a structure that a case lacks is not there; ``unknown``: nobody has looked for it.
+        missing_structures: ``empty``: a structure without a voxel in a case is not there; ``unknown``: it was not
+            labelled.
         unlabelled: names of structures of which nothing is known in any case.
 
     Raises:
-        InputError: another word for ``absent``, or a structure the table does not have.
+        InputError: another word for ``missing_structures``, or a structure the table does not have.
     """
 
     def __init__(
@@ -81,13 +82,18 @@ class RandLabelledPointsd(RandHeartPointsd):
         background_points: int,
         seed: int = 0,
         label_table: str = PUBLIC_CARDIAC_CT.name,
-        absent: str = "empty",
+        missing_structures: str = "empty",
         unlabelled: Sequence[str] = (),
     ) -> None:
         super().__init__(keys, points_per_structure, shell_points, band_points, background_points, seed, label_table)
-        if absent not in ABSENT:
-            raise InputError("--absent", repr(absent), f"one of {', '.join(ABSENT)}", "Choose one of them.")
-        self.absent = absent
+        if missing_structures not in MISSING_STRUCTURES:
+            raise InputError(
+                "--missing_structures",
+                repr(missing_structures),
+                f"one of {', '.join(MISSING_STRUCTURES)}",
+                "Choose one of them.",
+            )
+        self.missing_structures = missing_structures
         left_out = {table(label_table)[name].index for name in unlabelled}
         self.labelled = np.asarray([index not in left_out for index in self.indices])
 
@@ -114,7 +120,7 @@ class RandLabelledPointsd(RandHeartPointsd):
 
     def known(self, voxels: Integer[np.ndarray, " c"]) -> Bool[np.ndarray, " c"]:
         """Of which structures something is known in a case that has so many voxels of each."""
-        return self.labelled & ((voxels > 0) | (self.absent == "empty"))
+        return self.labelled & ((voxels > 0) | (self.missing_structures == "empty"))
 
 
 def within(index_dhw: Float[np.ndarray, "n 3"], inside: Integer[np.ndarray, "2 3"]) -> Bool[np.ndarray, " n"]:

@@ -1,4 +1,4 @@
-"""Handlers for MONAI's trainer: the clock of the run, nonsense stopped, checkpoints of a field."""
+"""Handlers for MONAI's trainer and evaluator: epochs for samplers and TensorBoard, seeds, losses that are NaN."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..errors import InputError
 
 @runtime_checkable
 class HasEpoch(Protocol):
-    """What wants to know the epoch: a point transform, a distributed sampler."""
+    """Whatever draws by the epoch: a point transform, a distributed sampler."""
 
     def set_epoch(self, epoch: int) -> None: ...
 
@@ -27,9 +27,23 @@ def loss_of(output: dict[str, Any]) -> float:
     return float(output["loss"].detach())
 
 
+class SamplingEpoch:
+    """The training epoch of a sampler, as ``global_epoch_transform`` of an evaluator's TensorBoard handler: the
+    evaluator's own engine counts one epoch.
+
+    Args:
+        sampling: the sampler, with its ``epoch``.
+    """
+
+    def __init__(self, sampling: Any) -> None:
+        self.sampling = sampling
+
+    def __call__(self, epoch: int) -> int:
+        return int(self.sampling.epoch)
+
+
 class EpochSeeder:
-    """Tell the epoch to everything whose randomness depends on it, and reseed the rest, so that a resumed run goes on
-    alike.
+    """Set the epoch of every sampler, and reseed all other random numbers, so that a resumed run goes on alike.
 
     Args:
         listeners: objects with ``set_epoch``.
@@ -53,7 +67,7 @@ class EpochSeeder:
 
 
 class NanGuard:
-    """Stop a run whose loss is no number any more, before its weights reach a checkpoint.
+    """Stop a run whose loss is NaN or infinite, before its weights reach a checkpoint.
 
     Args:
         folder: where the run writes, for the message.

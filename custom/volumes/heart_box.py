@@ -25,9 +25,9 @@ LOGGER = logging.getLogger(__name__)
 class HeartBoxd(MapTransform):
     """Replace a label map [1, i, j, k] by the labels in the heart's box [1, d, h, w], its own voxels in unit order.
 
-    The box is that of all structures and a margin. If ``usual`` is given and not every structure is there, the box is
-    where the structures that are there place it: without the great vessels a heart's own box is a shorter one, in which
-    a trained field would find nothing at its place. Such a box may reach beyond the volume.
+    The box is that of all structures and a margin. If ``typical_extents`` is given and a structure is missing, the box
+    is estimated from the structures that are there: without the great vessels a heart's own box is a shorter one, in
+    which a trained field would find nothing at its place. Such a box may reach beyond the volume.
 
     Beside it, for key ``label``: ``label_frame`` (plain lists), ``label_voxels`` [structures], ``label_extents``
     [structures, 2, 3] (unit (x, y, z), NaN where absent), ``label_inside`` [2, 3] (the box's first and last position
@@ -37,7 +37,7 @@ class HeartBoxd(MapTransform):
         keys: label maps, MONAI ``MetaTensor`` with an affine.
         margin: voxels around all structures.
         label_table: name of the structure table.
-        usual: where structures usually lie, first and last unit (x, y, z) by their name; from a checkpoint.
+        typical_extents: where structures usually lie, first and last unit (x, y, z) by their name; from a checkpoint.
         unlabelled: structures whose labels are not to be believed; their voxels count as background.
         slices_axis: see :func:`custom.volumes.heart_frame.estimated_frame`; the box is then always estimated.
     """
@@ -47,7 +47,7 @@ class HeartBoxd(MapTransform):
         keys: KeysCollection,
         margin: int = 4,
         label_table: str = PUBLIC_CARDIAC_CT.name,
-        usual: Mapping[str, Sequence[Sequence[float]]] | None = None,
+        typical_extents: Mapping[str, Sequence[Sequence[float]]] | None = None,
         unlabelled: Sequence[str] = (),
         slices_axis: int | None = None,
     ) -> None:
@@ -56,7 +56,9 @@ class HeartBoxd(MapTransform):
         self.margin, self.indices = margin, labels_of.indices
         self.unlabelled = [labels_of[name].index for name in unlabelled]
         self.slices_axis = slices_axis
-        self.usual = {labels_of[name].index: [list(end) for end in pair] for name, pair in (usual or {}).items()}
+        self.typical_extents = {
+            labels_of[name].index: [list(end) for end in pair] for name, pair in (typical_extents or {}).items()
+        }
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
@@ -75,10 +77,10 @@ class HeartBoxd(MapTransform):
         return item
 
     def _frame(self, labels: UInt8[np.ndarray, "i j k"], affine: np.ndarray, case: str) -> Frame:
-        usual = {index: np.asarray(pair, dtype=np.float64) for index, pair in self.usual.items()}
-        lacking = [index for index in usual if not (labels == index).any()]
-        if lacking or (usual and self.slices_axis is not None):
-            return estimated_frame(labels, affine, usual, self.slices_axis)
+        typical_extents = {index: np.asarray(pair, dtype=np.float64) for index, pair in self.typical_extents.items()}
+        lacking = [index for index in typical_extents if not (labels == index).any()]
+        if lacking or (typical_extents and self.slices_axis is not None):
+            return estimated_frame(labels, affine, typical_extents, self.slices_axis)
         roi = find_roi(labels > 0, affine, self.margin)
         if roi.left_out_voxels:
             LOGGER.info("%s: %d voxels of far crumbs left out", case, roi.left_out_voxels)

@@ -53,21 +53,21 @@ def extents_of(labels: UInt8[np.ndarray, "d h w"], indices: Sequence[int]) -> di
 
 
 def expected_box(
-    seen: Sequence[tuple[np.ndarray, np.ndarray]], usual: Sequence[Float[np.ndarray, "2 3"]]
+    seen: Sequence[tuple[np.ndarray, np.ndarray]], typical_extents: Sequence[Float[np.ndarray, "2 3"]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """First and last position (d, h, w) of the box in which structures lie as they usually do.
 
     Along each axis a straight line is laid, by least squares, through where the structures begin and end here and where
-    they do in the unit cube of a usual heart; the box is what the line makes of -1 and 1. It holds all that is seen.
+    they do in the unit cube of a typical heart; the box is what the line makes of -1 and 1. It holds all that is seen.
     A side that a present structure sets is estimated too: missing structures are completed better in a box in which all
     the others lie well than in one with the right corners.
 
     Args:
         seen: first and last position (d, h, w) of each structure.
-        usual: the same structures' first and last unit (x, y, z).
+        typical_extents: the same structures' first and last unit (x, y, z).
     """
     here = np.stack([np.stack(pair) for pair in seen]).astype(np.float64)
-    there = np.stack(usual).astype(np.float64)[:, :, ::-1]
+    there = np.stack(typical_extents).astype(np.float64)[:, :, ::-1]
     low, high = here[:, 0].min(axis=0), here[:, 1].max(axis=0)
     box_low, box_high = np.empty(3, dtype=int), np.empty(3, dtype=int)
     for axis in range(3):
@@ -84,7 +84,7 @@ def expected_box(
 def estimated_frame(
     labels: UInt8[np.ndarray, "i j k"],
     affine: Float[np.ndarray, "4 4"],
-    usual: Mapping[int, Float[np.ndarray, "2 3"]],
+    typical_extents: Mapping[int, Float[np.ndarray, "2 3"]],
     slices_axis: int | None = None,
 ) -> Frame:
     """The frame of a heart of which a part is missing.
@@ -92,16 +92,16 @@ def estimated_frame(
     Args:
         labels: the label map.
         affine: its voxel ijk to world mm.
-        usual: first and last unit (x, y, z) of each structure in a usual heart, by its index.
+        typical_extents: first and last unit (x, y, z) of each structure in a typical heart, by its index.
         slices_axis: the voxel axis along which only slices that hold a label are labelled; a structure is then taken
-            to reach half the usual gap beyond its outermost ones.
+            to reach half the median gap beyond its outermost ones.
 
     Returns:
-        A frame that may reach beyond the volume; an empty one if no structure in ``usual`` is there.
+        A frame that may reach beyond the volume; an empty one if no structure in ``typical_extents`` is there.
     """
     i, j, k = labels.shape
     whole = Frame(np.asarray(affine, dtype=np.float64), (i, j, k), (0, 0, 0), (i - 1, j - 1, k - 1))
-    seen = extents_of(np.ascontiguousarray(whole.to_unit_order(labels)), sorted(usual))
+    seen = extents_of(np.ascontiguousarray(whole.to_unit_order(labels)), sorted(typical_extents))
     if not seen:
         return with_box(whole, (0, 0, 0), (-1, -1, -1))
     order, signs = whole.axes
@@ -109,7 +109,7 @@ def estimated_frame(
     if slices_axis is not None:
         beyond[order[::-1].index(slices_axis)] = (usual_gap(labels, slices_axis) - 1) / 2
     wider = [(low - beyond, high + beyond) for low, high in seen.values()]
-    low, high = expected_box(wider, [usual[index] for index in seen])
+    low, high = expected_box(wider, [typical_extents[index] for index in seen])
     low_ijk, high_ijk = np.zeros(3, dtype=int), np.zeros(3, dtype=int)
     for axis, sign, one, other in zip(order[::-1], signs[::-1], low, high, strict=True):
         size = labels.shape[axis]

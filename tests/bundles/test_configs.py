@@ -71,6 +71,13 @@ def callable_of(component: dict[str, Any]) -> Any:
 each_config = pytest.mark.parametrize("path", CONFIGS, ids=name_of)
 
 
+@each_config
+def test_no_config_defines_a_function(path: Path) -> None:
+    """A lambda in a string has no name, no test and no type: it belongs in ``custom``."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert [text for text in strings(content) if "lambda" in text] == []
+
+
 def test_the_sweep_covers_every_file_of_every_config_folder() -> None:
     files = [
         path

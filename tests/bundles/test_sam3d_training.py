@@ -155,7 +155,7 @@ def test_without_the_stages_before_random_weights_are_taken_and_the_banner_says_
 
 def test_mask_and_distances_are_judged_once_they_have_a_weight(cache: Path, trained: Path, tmp_path: Path) -> None:
     stages = {"codec_from": trained / "vae" / "best.pt", "base_from": trained / "base" / "best.pt"}
-    train(cache, tmp_path, **stages, mask_weight=0.1, sdf_weight=0.01, late=0.0)
+    train(cache, tmp_path, **stages, mask_weight=0.1, sdf_weight=0.01, decoded_loss_after=0.0)
     found = scalars(tmp_path, "lora")
     last = {name: found.Scalars(f"loss_{name}")[-1].value for name in ("flow", "mask", "sdf")}
     assert min(last.values()) > 0
@@ -176,7 +176,7 @@ def test_with_crops_the_flow_is_told_of_both_views(cache: Path, trained: Path, t
 def test_a_run_is_not_taken_up_with_other_settings_another_base_or_none(
     cache: Path, trained: Path, tmp_path: Path
 ) -> None:
-    assert "begun with late = 0.5" in refusal(cache, trained, late=0.4)
+    assert "begun with decoded_loss_after = 0.5" in refusal(cache, trained, decoded_loss_after=0.4)
     assert "because resume is false" in refusal(cache, trained, resume=False)
     content = load_shape_checkpoint(trained / "vae" / "best.pt")
     content["parts"]["encoder"]["input_layer.bias"] = content["parts"]["encoder"]["input_layer.bias"] + 1
@@ -203,7 +203,7 @@ def test_what_is_not_there_or_not_it_is_named(cache: Path, trained: Path, tmp_pa
         ("lora_targets", "("),
         ("shape_weight", 0),
         ("axes", [3]),
-        ("untold_share", 1.5),
+        ("unconditional_share", 1.5),
         ("points_per_case", 100),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_search_moves_the_code_alone_and_comes_nearer_than_the_mean_heart(
 
 def test_missing_structures_are_completed_not_punished(hearts: Path, cohort: Path, tmp_path: Path) -> None:
     spared = fitted(hearts, cohort, "lacking", tmp_path / "spared")
-    punished = fitted(hearts, cohort, "lacking", tmp_path / "punished", absent="empty")
+    punished = fitted(hearts, cohort, "lacking", tmp_path / "punished", missing_structures="empty")
     assert mean_dice(spared, cohort, GONE) > 0.35
     assert mean_dice(punished, cohort, GONE) < 0.2
     there = [structure.name for structure in table() if not structure.thin and structure.name not in GONE]
@@ -117,13 +117,13 @@ def test_the_box_of_a_heart_that_lacks_structures_is_that_of_the_whole(
 def test_what_is_called_unlabelled_is_completed_although_the_map_says_otherwise(
     hearts: Path, cohort: Path, tmp_path: Path
 ) -> None:
-    completed = fitted(hearts, cohort, "lacking", tmp_path, absent="empty", unlabelled=GONE)
+    completed = fitted(hearts, cohort, "lacking", tmp_path, missing_structures="empty", unlabelled=GONE)
     assert mean_dice(completed, cohort, GONE) > 0.35
 
 
 def test_every_fourth_slice_is_enough_for_a_heart(hearts: Path, cohort: Path, tmp_path: Path) -> None:
     sliced = fitted(hearts, cohort, "sliced", tmp_path / "known", slices_axis=1)
-    taken_whole = fitted(hearts, cohort, "sliced", tmp_path / "taken_whole", absent="empty")
+    taken_whole = fitted(hearts, cohort, "sliced", tmp_path / "taken_whole", missing_structures="empty")
     assert mean_dice(sliced, cohort) > 0.55
     assert mean_dice(taken_whole, cohort) < mean_dice(sliced, cohort) - 0.2
 

@@ -179,7 +179,7 @@ def test_the_other_choices_learn_too(labels: Path, tmp_path: Path, settings: dic
     ("name", "value"),
     [
         ("weight_cap", 0.5),
-        ("absent", "maybe"),
+        ("missing_structures", "maybe"),
         ("slices_axis", 3),
         ("points_per_structure", -1),
         ("unlabelled", "PV"),

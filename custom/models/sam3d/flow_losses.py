@@ -107,7 +107,7 @@ def flow_loss(
     codes: Float[Tensor, "b n c"],
     context: Float[Tensor, "b m v"],
     chance: StepNoise,
-    untold_share: float = 0.1,
+    unconditional_share: float = 0.1,
     time_mean: float = -1.0,
     time_deviation: float = 1.0,
     shape_weight: float = 1.0,
@@ -122,7 +122,7 @@ def flow_loss(
         codes: of the shapes.
         context: what the flow is told of each.
         chance: noise and moment of each.
-        untold_share: of the cases, told nothing.
+        unconditional_share: of the cases, told nothing.
         time_mean: see :func:`draw_times`.
         time_deviation: likewise.
         shape_weight: of the loss. The published training of the pose has 0 here, which trains no shape.
@@ -130,6 +130,6 @@ def flow_loss(
     time, noise = draw_times(chance.normal, time_mean, time_deviation).to(codes.dtype), chance.noise
     ahead = time[:, None, None]
     between = (1 - ahead) * noise + ahead * codes
-    velocity = flow(between, time, drop_conditioning(context, chance.even, untold_share))
+    velocity = flow(between, time, drop_conditioning(context, chance.even, unconditional_share))
     loss = shape_weight * F.mse_loss(velocity, codes - noise)
     return FlowLoss(loss, between + (1 - ahead) * velocity, time)

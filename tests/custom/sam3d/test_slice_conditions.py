@@ -94,7 +94,7 @@ def test_places_turn_with_the_cube(turn: int) -> None:
 @pytest.mark.parametrize("epoch", range(1, 7))
 def test_turned_or_not_mask_and_plane_lie_in_the_shape(cache: Path, epoch: int) -> None:
     items = shape_items(cache, least_pixels=2)
-    drawing = RandSliced(turning=True)
+    drawing = RandSliced(random_rotation=True)
     drawing.set_epoch(epoch)
     item = drawing(LoadShaped(8, with_distances=True)(items[epoch]))
     mask = item["mask"][0].numpy() > 0

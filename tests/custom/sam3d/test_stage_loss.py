@@ -31,7 +31,7 @@ def test_only_the_plane_that_was_seen_is_compared_with_the_mask() -> None:
 
 def test_the_decoded_estimate_counts_late_alone() -> None:
     occupancy = shape()
-    loss = ShapeLoss(sdf_weight=0.5, late=0.5)
+    loss = ShapeLoss(sdf_weight=0.5, decoded_loss_after=0.5)
     distance = torch.full_like(occupancy, 6.0)
     answer = {"flow": torch.tensor(0.25), "decoded": torch.zeros_like(occupancy)}
     target = {"occupancy": occupancy, "sdf_mm": distance}

@@ -59,14 +59,18 @@ def test_nothing_but_points_targets_and_the_case_is_left() -> None:
 
 def test_an_absent_structure_is_empty_or_unknown_as_the_setting_says() -> None:
     absent = [channel for channel, index in enumerate(INDICES) if index not in (LV, CORONARY)]
-    empty, unknown = (sampling(absent=word)(item_of(heart()))["label"][absent] for word in ("empty", "unknown"))
+    empty, unknown = (
+        sampling(missing_structures=word)(item_of(heart()))["label"][absent] for word in ("empty", "unknown")
+    )
     assert (empty == 0).all()
     assert (unknown == UNKNOWN).all()
 
 
 def test_a_present_structure_is_known_either_way() -> None:
     present = [INDICES.index(LV), INDICES.index(CORONARY)]
-    one, other = (sampling(absent=word)(item_of(heart()))["label"][present] for word in ("empty", "unknown"))
+    one, other = (
+        sampling(missing_structures=word)(item_of(heart()))["label"][present] for word in ("empty", "unknown")
+    )
     assert torch.equal(one, other) and (one >= 0).all() and one.max() > 0.99
 
 
@@ -103,5 +107,5 @@ def test_a_box_of_background_has_no_labelled_slices_and_is_left_whole() -> None:
 
 
 def test_another_word_for_absent_is_refused() -> None:
-    with pytest.raises(InputError, match="--absent: found 'missing'; wanted one of empty, unknown"):
-        sampling(absent="missing")
+    with pytest.raises(InputError, match="--missing_structures: found 'missing'; wanted one of empty, unknown"):
+        sampling(missing_structures="missing")

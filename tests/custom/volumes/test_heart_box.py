@@ -55,14 +55,14 @@ def test_a_case_that_lacks_a_structure_is_boxed_where_a_whole_heart_would_lie() 
     known = {name: usual[name] for name in ("LV", "PA")}
     lacking = np.where(heart() == PA, 0, heart()).astype(np.uint8)
     own = HeartBoxd("label", margin=0)(item_of(lacking))
-    expected = HeartBoxd("label", margin=0, usual=known)(item_of(lacking))
+    expected = HeartBoxd("label", margin=0, typical_extents=known)(item_of(lacking))
     assert own["label_frame"]["high_ijk"][2] == 19
     assert expected["label_frame"] == complete["label_frame"]
 
 
 def test_with_every_usual_structure_there_the_box_is_its_own() -> None:
     usual = {"LV": [[-0.1] * 3, [0.1] * 3], "PA": [[-0.1] * 3, [0.1] * 3]}
-    with_usual, without = (HeartBoxd("label", usual=given)(item_of(heart())) for given in (usual, None))
+    with_usual, without = (HeartBoxd("label", typical_extents=given)(item_of(heart())) for given in (usual, None))
     assert with_usual["label_frame"] == without["label_frame"]
 
 

@@ -10,7 +10,7 @@ The limits are those of anatomy, wide enough for every patient:
   unit is not the true one, and no rule in mm means anything. Such a file is refused. A single small structure, a piece
   of a coronary or of an appendage, may well be that small: it is named, and goes on.
 
-A partial heart is judged by what it holds. Sides are measured along the voxel axes, whatever way a patient lies.
+A partial heart is measured by its foreground. Sides are measured along the voxel axes, whatever way a patient lies.
 """
 
 from __future__ import annotations

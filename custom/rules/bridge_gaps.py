@@ -1,4 +1,4 @@
-"""Gaps are bridged before anything is judged: between the fragments of a thin structure, and to what it must touch.
+"""Bridge the gaps between the fragments of a thin structure, and from it to the structures it must touch.
 
 A thin structure cut in two loses a branch, not noise, and an appendage off its atrium by a gap is still an appendage.
 The shortest gaps are closed first, as in Kruskal's forest over the fragments. The parent that a structure must touch
@@ -44,7 +44,7 @@ class _Fragments:
 def bridge_gaps(
     heart: HeartUnderRepair, label_table: StructureTable, settings: RuleSettings
 ) -> tuple[UInt8[np.ndarray, "i j k"], list[RuleChange]]:
-    """A2.2, before its deletions: close the gaps of thin structures within the table's ``bridge_mm`` (between
+    """Before any deletion (A2.2), close the gaps of thin structures within the table's ``bridge_mm`` (between
     fragments) and ``contact_bridge_mm`` (to what they must touch).
 
     A structure that touches its parent voxel to voxel (``contact_mm`` 0: appendage, veins) has its loose fragments

@@ -1,4 +1,4 @@
-"""The way across a gap: where it may lead, what it costs, and the voxels it fills."""
+"""The cheapest path across a gap (Dijkstra on the grid): allowed voxels, cost a mm, and the voxels it fills."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The anatomy rules (A2.2, A1.7), one function each: a heart in, its new label map and what was done out.
+"""The anatomy rules (A2.2, A1.7), one function each: from a heart to its new label map and the list of changes.
 
 All limits stand in the structure table. Every rule leaves an empty map, an absent structure and labels the table does
 not know as they are, and hands over the map it was given if nothing changes. No rule asks a chamber to lie inside the
@@ -31,7 +31,7 @@ LARGE_SPECKS = 10
 
 
 def drop_crumbs(heart: HeartUnderRepair, label_table: StructureTable, settings: RuleSettings) -> Done:
-    """A2.2: a component below ``speck_mm3`` is noise and goes, but for its structure's largest.
+    """Remove the components below ``speck_mm3``, except the largest of each structure (A2.2).
 
     With ``strict_components`` those within the expected number stay. A structure of one voxel stays.
     """
@@ -45,7 +45,7 @@ def drop_crumbs(heart: HeartUnderRepair, label_table: StructureTable, settings: 
 
 
 def fill_holes(heart: HeartUnderRepair, label_table: StructureTable, settings: RuleSettings) -> Done:
-    """A2.2: a cavity in which background is enclosed (through faces) is filled, if it is small.
+    """Fill the small cavities: background that is enclosed through faces (A2.2).
 
     It goes to the structure behind more than half of its faces, if it is at most that one's ``hole_mm3``. A larger
     cavity is anatomy, such as a ventricle nobody labelled; one that reaches the edge of the volume is open. A cavity
@@ -78,7 +78,7 @@ def fill_holes(heart: HeartUnderRepair, label_table: StructureTable, settings: R
 
 
 def drop_detached(heart: HeartUnderRepair, label_table: StructureTable, settings: RuleSettings) -> Done:
-    """A2.2: a component farther than ``contact_mm`` from all its structure must touch is taken away.
+    """Remove the components farther than ``contact_mm`` from everything their structure must touch (A2.2).
 
     Contact is that of :func:`custom.volumes.contacts.touches`. Spared are, with a note each:
 
@@ -106,7 +106,7 @@ def drop_detached(heart: HeartUnderRepair, label_table: StructureTable, settings
 
 
 def keep_expected(heart: HeartUnderRepair, label_table: StructureTable, settings: RuleSettings) -> Done:
-    """A1.7: of each structure the ``components`` largest stay, and what is plausible beyond them.
+    """Keep the ``components`` largest of each structure, and what is plausible beyond them (A1.7).
 
     One more is spared, with a note, if it is at least ``spare_fraction`` of the largest and keeps its contact rule (a
     structure without one keeps it always), or if an outer face of the volume cuts it and it is that large or at least

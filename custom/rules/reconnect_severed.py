@@ -1,4 +1,4 @@
-"""A structure that a higher one cuts in two is given back the voxels that join it again (A2.1 must not break A2.2)."""
+"""Restore the voxels that join a structure which one of higher priority has cut in two in fusion (A2.1, A2.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The account of one heart's rules: every voxel that changed hands stands in it, on both sides."""
+"""The volume each rule moved between structures, so that the ledger adds up to the change of every structure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROUNDING_MM3 = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """What one run of a rule did to a structure beyond what it told."""
+    """The volume one run of a rule moved to or from a structure beyond the changes the rule returned."""
 
     gain_mm3: float
     before_mm3: float
@@ -30,8 +30,8 @@ class _Side:
 class VolumeBalance:
     """What rules did, so that for each structure the changes add up to its change in volume.
 
-    A rule says what it did to a component. What other structures gained or lost by it is found here: one entry for
-    each rule and structure, summed over all runs. Notes (before and after equal) are those of a rule's last run.
+    A rule returns its changes of components. What other structures gained or lost by them is computed here: one entry
+    for each rule and structure, summed over all runs. Notes (before and after equal) are those of a rule's last run.
 
     Args:
         label_table: the structures; other labels are not accounted for.
@@ -55,26 +55,26 @@ class VolumeBalance:
 
         Args:
             rule: its name.
-            heart: what it was given.
-            after: the map it gave back.
-            drafts: what it told, places in voxels of the case.
+            heart: the rule's input.
+            after: the map it returned.
+            drafts: the changes it returned, places in voxels of the case.
             start_ijk: the first voxel of the heart's map in the case.
         """
         self.notes[rule] = [draft for draft in drafts if draft.gain_mm3 == 0]
         changed = np.argwhere(heart.labels != after) if after is not heart.labels else np.empty((0, 3), dtype=int)
         if not len(changed):
             return False
-        told = [draft for draft in drafts if draft.gain_mm3 != 0]
-        self.drafts += told
+        reported = [draft for draft in drafts if draft.gain_mm3 != 0]
+        self.drafts += reported
         before_values, after_values = heart.labels[tuple(changed.T)], after[tuple(changed.T)]
         for structure in self.label_table:
             gained, lost = after_values == structure.index, before_values == structure.index
             gain_mm3 = (int(gained.sum()) - int(lost.sum())) * heart.voxel_mm3
-            rest_mm3 = gain_mm3 - sum(draft.gain_mm3 for draft in told if draft.structure == structure.name)
+            rest_mm3 = gain_mm3 - sum(draft.gain_mm3 for draft in reported if draft.structure == structure.name)
             if abs(rest_mm3) <= ROUNDING_MM3:
                 continue
             moved, others = (gained, before_values) if rest_mm3 > 0 else (lost, after_values)
-            # A rule may have told too much: then no voxel of that kind moved.
+            # A rule may report more than it moved: then no voxel of that kind changed.
             places = changed[moved] if moved.any() else changed
             before_mm3 = heart.voxel_mm3 * sum(piece.voxels for piece in heart.pieces.of.get(structure.index, ()))
             middle = places.mean(axis=0) + np.asarray(start_ijk)
@@ -83,11 +83,11 @@ class VolumeBalance:
         return True
 
     def changes(self, affine: Shaped[np.ndarray, "4 4"]) -> list[Change]:
-        """Everything: what rules told, in order; what it cost or brought others; the notes. Places by the affine."""
+        """The reported changes in order, the side effects on other structures, the notes; places in world mm."""
         sides = [_summed(rule, name, runs) for (rule, name), runs in self.sides.items()]
-        told = self.drafts + [side for side in sides if abs(side.gain_mm3) > ROUNDING_MM3]
+        changes = self.drafts + [side for side in sides if abs(side.gain_mm3) > ROUNDING_MM3]
         notes = [note for own in self.notes.values() for note in own]
-        return [draft.settled(affine) for draft in told + notes]
+        return [draft.settled(affine) for draft in changes + notes]
 
     def _names(self, values: UInt8[np.ndarray, " n"]) -> frozenset[str]:
         found: list[Structure] = [self.label_table[int(v)] for v in np.unique(values) if v in self.label_table.indices]

@@ -24,14 +24,14 @@ STEP_VOXELS = 0.2
 """How far, in voxels, distances may start from 0 at a surface; between voxel centres it would be half a voxel."""
 
 _ASIDE_VOXELS, _REACH_VOXELS = 0.4, 3.0
-"""Points this little aside of a surface point and this near are judged by their height over its plane.
+"""Points this little aside of a surface point and this near are checked by their height over its plane.
 
 The surface bends away from the plane with the square of the way aside.
 """
 
 _ROUNDING_MM = 0.02
 _FEWEST = 30
-"""Points from which a slope is told; a cloud with fewer beside a structure's surface is not judged by it."""
+"""Fewest points for fitting a slope; a cloud with fewer beside a structure's surface is not checked by it."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,10 @@ def _at_surface(cloud: Cloud, channel: int, structure: Structure, slopes: dict[s
         yield f"{structure.name}: zero: {beyond} near points are further from the surface than from a point on it"
     rise = ((points - surface_mm[nearest]) * normals[nearest]).sum(axis=1)
     aside = np.sqrt(np.maximum(away**2 - rise**2, 0))
-    told = (aside < _ASIDE_VOXELS * voxel_mm) & (np.abs(rise) < _REACH_VOXELS * voxel_mm)
-    if told.sum() < _FEWEST:
+    beside = (aside < _ASIDE_VOXELS * voxel_mm) & (np.abs(rise) < _REACH_VOXELS * voxel_mm)
+    if beside.sum() < _FEWEST:
         return
-    slope, step = _line(rise[told], sdf_mm[told])
+    slope, step = _line(rise[beside], sdf_mm[beside])
     slopes[structure.name] = round(slope, 4)
     if abs(slope - 1) > SLOPE_TOLERANCE:
         yield f"{structure.name}: slope: {slope:.2f} across the surface instead of 1"

@@ -65,8 +65,8 @@ def make_cloud(
     surface_mm, normals, index = on_surfaces(surfaces, wanted.surface, wanted.quota_share, streams[0])
     volume_mm = in_volume(box_mm, wanted.volume, labels.shape, affine, streams[1]).astype(np.float32)
     near_mm = near_surfaces(surfaces, wanted, labels.shape, affine, streams[2]).astype(np.float32)
-    asked = np.concatenate([volume_mm, near_mm])
-    sdf_mm = signed_distances_mm(asked, labels, affine, surfaces, labels_of, absent_mm(scale_mm), device, threads)
+    points_mm = np.concatenate([volume_mm, near_mm])
+    sdf_mm = signed_distances_mm(points_mm, labels, affine, surfaces, labels_of, absent_mm(scale_mm), device, threads)
     return Cloud(
         surface_points_mm=surface_mm.astype(np.float32),
         surface_normals=normals.astype(np.float32),

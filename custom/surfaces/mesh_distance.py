@@ -43,8 +43,8 @@ def signed_distances_mm(
         surfaces: of the structures that are there, by index.
         label_table: the table; a channel for each of its structures.
         absent_mm: the distance to a structure without a surface.
-        device: where the meshes are asked: ``cpu``, ``cuda``; empty for a GPU if there is one.
-        threads: structures asked at once, on the CPU.
+        device: of the mesh queries: ``cpu``, ``cuda``; empty for a GPU if there is one.
+        threads: structures computed at once, on the CPU.
 
     Raises:
         InputError: warp-lang is not installed, or the device is not there.
@@ -53,13 +53,13 @@ def signed_distances_mm(
     if not len(points_mm):
         return distances
     order = _neighbours_together(points_mm)
-    asked = np.ascontiguousarray(points_mm[order], np.float64)
-    here = labels_at(asked, labels, affine)
+    sorted_mm = np.ascontiguousarray(points_mm[order], np.float64)
+    here = labels_at(sorted_mm, labels, affine)
     band_mm = half_diagonal_mm(affine)
 
     def fill(channel: int, index: int) -> None:
         side = np.where(here == index, np.int8(-1), np.int8(1))
-        distances[order, channel] = _signed(asked, surfaces[index], side, band_mm, device)
+        distances[order, channel] = _signed(sorted_mm, surfaces[index], side, band_mm, device)
 
     mesh_queries()  # imported before the threads
     with ThreadPoolExecutor(threads) as pool:

@@ -1,4 +1,4 @@
-"""Connected components of a mask: counting, keeping the largest, and cleaning away what does not belong (A1.7).
+"""Connected components of a mask: counting, keeping the largest, and removing the components that do not belong (A1.7).
 
 Keeping the k largest alone deletes every branch behind a cut in a thin structure. :func:`clean` therefore spares what
 is large beside the largest component and, on request, what is near to a component already kept.
@@ -68,7 +68,7 @@ def _parts(mask: Shaped[np.ndarray, "i j k"], connectivity: Connectivity) -> _Pa
     box = foreground_box(mask)
     if box is None:
         return None
-    # cc3d numbers in memory order: one memory order makes the answer independent of how the mask was stored.
+    # cc3d numbers in memory order: one memory order makes the result independent of how the mask was stored.
     raw, count_ = connected(np.ascontiguousarray(mask[box]), connectivity)
     sizes = np.zeros(count_ + 1, dtype=np.int64)
     for plane in raw:
@@ -125,7 +125,7 @@ def keep_largest(
 def _outline_mm(parts: _Parts, spacing_mm: tuple[float, float, float]) -> tuple[Any, Any]:
     """The outer voxels of all components, in mm [n 3], and the component of each [n].
 
-    The nearest voxel of a component to anything outside it always has a free face, so the inner ones are not asked.
+    The nearest voxel of a component to anything outside it always has a free face, so the inner ones are left out.
     """
     inside = parts.labels > 0
     # Different components never share a face: the faces of the union are the faces of its components.

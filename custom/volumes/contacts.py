@@ -1,4 +1,4 @@
-"""Whether two structures touch: the one definition that the rules of repair and the scores share (A2.2)."""
+"""Whether two structures touch: the one definition that the rules of repair and the metrics share (A2.2)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def touches(
     contact_mm: float = 0.0,
 ) -> bool:
     """Whether some voxel of the mask and some voxel of the target share a face, an edge or a corner, or lie within
-    ``contact_mm`` of each other (voxel centres). It is the same asked the other way round.
+    ``contact_mm`` of each other (voxel centres). Symmetric in mask and target.
 
     Neighbours touch whatever the spacing; without ``contact_mm``, a voxel between them parts them whatever the spacing
     too. Masks that share a voxel touch; an empty mask touches nothing.

@@ -1,4 +1,4 @@
-"""How far what is labelled reaches in the world."""
+"""The bounding box of a mask in world mm."""
 
 from __future__ import annotations
 

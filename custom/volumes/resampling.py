@@ -27,7 +27,7 @@ def apply_axis(array: np.ndarray, weights: Float[np.ndarray, "n s"], axis: int) 
 def resize(array: Float[np.ndarray, "a b c"], shape: Sequence[int]) -> Float[np.ndarray, "d h w"]:
     """``array`` on a grid of ``shape`` with the same corner points; linear up, triangle-averaged down.
 
-    The same shape returns the same values. An axis of one sample is repeated; an axis asked for one sample reads the
+    The same shape returns the same values. An axis of one sample is repeated; an axis resampled to one sample reads the
     middle.
     """
     result = array

@@ -102,7 +102,7 @@ class StructureCubed(MapTransform):
     Args:
         keys: label maps, MONAI ``MetaTensor`` with an affine.
         structure: name or index in ``label_table``.
-        resolution: R (A1.1: 128 for training by default).
+        resolution: voxels a side of the cube (A1.1: 128 for training by default).
         margin: voxels around the bounding box (A1.1: 10).
         label_table: name of the structure table.
     """

@@ -1,4 +1,4 @@
-"""Fragments of a cut vessel joined again by short tubes: a thin structure is bridged before it is judged."""
+"""Join the fragments of a cut vessel by short tubes, before its components are counted."""
 
 from __future__ import annotations
 

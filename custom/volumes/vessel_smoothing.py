@@ -1,4 +1,4 @@
-"""Smoothing a vessel along its own course: a plain smoother takes its width, this one takes its steps."""
+"""Smooth a vessel along its course, which removes steps and keeps the width that a plain smoother takes away."""
 
 from __future__ import annotations
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import gzip
 from collections.abc import Mapping, Sequence
-from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
+from typing import Any
 
 from plotly.offline import get_plotlyjs
 
@@ -18,9 +16,10 @@ from ..files import write_file
 from ..rules.ledger import Addition, Removal
 from .case_section import section
 from .measure_columns import KNOWN, all_pieces_right, columns_of, counted, mean_value, verdict, written
+from .page_template import render
 from .report_case import ReportCase, difference, mean_of, worst_first
-from .report_tables import cases_table, count_of, structures_table, swatch
 from .report_texts import REPAIR, ReportTexts
+from .table_rows import cases_table, count_of, rgb, structures_table
 
 _TILES = ("dice", "hd95_mm", "assd_mm", "components", "contact_share")
 """The measures at the head of the page."""
@@ -33,7 +32,7 @@ def write_report(
     title: str,
     summary: Mapping[str, str] | None = None,
     details: int = 12,
-    story: ReportTexts = REPAIR,
+    texts: ReportTexts = REPAIR,
 ) -> None:
     """Write the page, whole or not at all; equal cases give equal bytes.
 
@@ -48,31 +47,27 @@ def write_report(
         title: of the page.
         summary: what was run, as names and values.
         details: how many cases have a section.
-        story: of a repair or of a completion.
+        texts: of a repair or of a completion.
 
     Raises:
         InputError: no case, two of one name, a label map that cannot be read, or a place that cannot be written.
     """
     _check(path, cases)
     ordered, found = worst_first(cases, [difference(*case.read(table)) for case in cases])
-    sections = [section(row, ordered[row], found[row], table, story) for row in range(min(details, len(ordered)))]
-    here = resources.files(__package__)
-    page = Template((here / "page.html").read_text(encoding="utf-8")).substitute(
-        title=escape(title),
-        style=(here / "page.css").read_text(encoding="utf-8"),
-        script=(here / "page.js").read_text(encoding="utf-8"),
+    sections = [section(row, ordered[row], found[row], table, texts) for row in range(min(details, len(ordered)))]
+    page = render(
+        "report.html",
+        title=title,
         library=_library() if sections else "",
-        facts=_facts(ordered, table, summary or {}, story),
-        tiles=_tiles(ordered, table) + _lone_tiles(ordered, table, story),
-        legend="".join(f"<span>{swatch(structure)}</span>" for structure in table),
-        structures=structures_table(ordered, table) if columns_of(ordered) else "",
-        order=story.order_scored if any(case.lowest_dice for case in ordered) else story.order_unscored,
-        cases=cases_table(ordered, found, table, len(sections), story),
-        shown=f"{_shown(len(sections), len(ordered))} {story.spot}",
-        heading=story.heading,
-        reading=story.reading,
-        keys=" ".join(f'<span class="key {name}">{words}</span>' for name, words in story.keys.items()),
-        sections="\n".join(sections),
+        summary=_facts(ordered, table, summary or {}, texts),
+        tiles=_tiles(ordered, table) + _lone_tiles(ordered, table, texts),
+        legend=[{"name": structure.name, "color": rgb(structure)} for structure in table],
+        structures=structures_table(ordered, table) if columns_of(ordered) else None,
+        order=texts.order_scored if any(case.lowest_dice for case in ordered) else texts.order_unscored,
+        cases=cases_table(ordered, found, table, len(sections), texts),
+        shown=_shown(len(sections), len(ordered)),
+        texts=texts,
+        sections=sections,
     )
     write_file(path, page)
 
@@ -91,19 +86,20 @@ def _library() -> str:
     return base64.b64encode(gzip.compress(get_plotlyjs().encode("utf-8"), 9, mtime=0)).decode("ascii")
 
 
-def _facts(cases: Sequence[ReportCase], table: StructureTable, summary: Mapping[str, str], story: ReportTexts) -> str:
+def _facts(
+    cases: Sequence[ReportCase], table: StructureTable, summary: Mapping[str, str], texts: ReportTexts
+) -> dict[str, str]:
     changes = [change for case in cases for change in case.changes]
     counts = counted(count_of(changes, Removal), "removal"), counted(count_of(changes, Addition), "addition")
-    facts = {
+    return {
         "cases": written(len(cases), 0),
         "structures": str(len(table)),
-        **({"ledger": ", ".join(counts)} if story.ledger else {}),
+        **({"ledger": ", ".join(counts)} if texts.ledger else {}),
         **summary,
     }
-    return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts.items())
 
 
-def _tiles(cases: Sequence[ReportCase], table: StructureTable) -> str:
+def _tiles(cases: Sequence[ReportCase], table: StructureTable) -> list[dict[str, Any]]:
     """Means over structures and cases, before and after, of the measures that come in pairs."""
     tiles = []
     for column in columns_of(cases):
@@ -119,23 +115,19 @@ def _tiles(cases: Sequence[ReportCase], table: StructureTable) -> str:
             means = [mean_of(mean_value(cases, structure, key) for structure in table.names) for key in keys]
             shown = [written(mean, measure.digits, measure.factor) for mean in means]
             mark, name = verdict(measure, *means), f"mean {measure.title}"
-        tiles.append(
-            f'<div class="tile" title="{escape(measure.about)}"><span>{escape(name)}</span>'
-            f'<p><s>{shown[0]}</s><i aria-hidden="true">→</i><b class="{mark}">{shown[1]}</b></p></div>'
-        )
-    return "".join(tiles)
+        tiles.append({"name": name, "about": measure.about, "before": shown[0], "after": shown[1], "mark": mark})
+    return tiles
 
 
-def _lone_tiles(cases: Sequence[ReportCase], table: StructureTable, story: ReportTexts) -> str:
-    """Means over structures and cases of the story's measures that stand alone."""
+def _lone_tiles(cases: Sequence[ReportCase], table: StructureTable, texts: ReportTexts) -> list[dict[str, Any]]:
+    """Means over structures and cases of the measures that stand alone."""
     tiles = []
-    for key in story.tiles:
+    for key in texts.tiles:
         measure, mean = KNOWN[key], mean_of(mean_value(cases, name, key) for name in table.names)
         if mean is not None:
             shown = written(mean, measure.digits, measure.factor)
-            about, name = escape(measure.about), escape(f"mean {measure.title}")
-            tiles.append(f'<div class="tile" title="{about}"><span>{name}</span><p><b>{shown}</b></p></div>')
-    return "".join(tiles)
+            tiles.append({"name": f"mean {measure.title}", "about": measure.about, "before": None, "after": shown})
+    return tiles
 
 
 def _shown(detailed: int, count: int) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +16,13 @@ from ..metrics.slice_evaluation import TITLES, question_name, read_answers
 from ..slices.case_volume import CaseVolume
 from ..slices.slice_datalist import SPLITS, read_listing
 from ..slices.slice_file import Slice
-from .report_tables import heading, number, text
+from .page_template import png_source, render
 from .slice_evaluation_pictures import grid_picture, overlay_picture
+from .table_rows import Cell, Heading, Row, Table, number
 
 METRICS, PREDICTIONS, PICTURES = "metrics.json", "predictions", "pictures"
 CACHE = "cache_dir"
 """Where the settings of an evaluation say which slices were asked about; a page does not name places."""
-
-_NOTE = (
-    "Every measure is of whole volumes of the patients of the split named above; means over structures. Distances run "
-    "between centres of surface voxels: on voxels of {spacing:g} mm a surface Dice at less than {spacing:g} mm asks "
-    "for the very voxels. Chamfer mm is the mean of both directions; Chamfer squared the sum of both mean squares, as "
-    "is often meant by the name."
-)
 
 
 def write_drawn_report(
@@ -83,58 +74,21 @@ def chosen_rows(content: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
 
 
 def page_text(content: Mapping[str, Any], shown: Sequence[tuple[Mapping[str, Any], Sequence[bytes]]]) -> str:
-    """The page as HTML; it holds its pictures and asks for nothing."""
-    style = (resources.files(__package__) / "page.css").read_text(encoding="utf-8")
-    banner = f'<p class="worse">{escape(content["banner"])}</p>' if content["banner"] else ""
-    facts = "".join(
-        f"<div><dt>{escape(str(name).replace('_', ' '))}</dt><dd>{escape(_told(value))}</dd></div>"
-        for name, value in content["settings"].items()
-        if name != CACHE
+    """The page as HTML; it holds its pictures and loads nothing."""
+    settings = {name: value for name, value in content["settings"].items() if name != CACHE}
+    return render(
+        "slice_evaluation.html",
+        banner=content["banner"],
+        settings={str(name).replace("_", " "): _written(value) for name, value in settings.items()},
+        spacing=f"{float(content['settings'].get('spacing_mm', 1.0)):g}",
+        methods=_methods(content),
+        about=content["methods"],
+        structures=_structures(content),
+        shown=[_section(row, pictures) for row, pictures in shown],
     )
-    about = "".join(f"<li><b>{escape(name)}</b>: {escape(what)}</li>" for name, what in content["methods"].items())
-    spacing = float(content["settings"].get("spacing_mm", 1.0))
-    sections = "\n".join(_section(place, row, pictures) for place, (row, pictures) in enumerate(shown))
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<meta name="generator" content="CorField">
-<title>Hearts from one slice</title>
-<style>
-{style}.drawn {{ max-width: 100%; border-radius: 8px; margin-top: 10px; display: block; }}
-.about {{ margin-top: 12px; }}
-</style>
-</head>
-<body>
-<main>
-<header><h1>Hearts from one slice</h1>{banner}<dl class="facts">{facts}</dl></header>
-<section id="methods">
-<h2>Methods</h2>
-<p class="quiet">{_NOTE.format(spacing=spacing)}</p>
-{_methods(content)}
-<ul class="quiet about">{about}</ul>
-</section>
-<section id="structures">
-<h2>Structures</h2>
-<p class="quiet">Mean Dice over the cases.</p>
-{_structures(content)}
-</section>
-<section id="details">
-<h2>Drawn</h2>
-<p class="quiet">From the worst Dice to the best, evenly spread. The framed slice was seen.
-<span class="key added">drawn too much</span> <span class="key removed">missing</span></p>
-{sections}
-</section>
-<footer>Written by CorField.</footer>
-</main>
-</body>
-</html>
-"""
 
 
-def _told(value: Any) -> str:
+def _written(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -152,45 +106,35 @@ def _drawn(folder: Path, row: Mapping[str, Any], item: Mapping[str, Any], table:
     return overlay, grid
 
 
-def _section(place: int, row: Mapping[str, Any], pictures: Sequence[bytes]) -> str:
-    name = escape(question_name(row))
-    brief = f"Dice {row['dice']:.3f} · HD95 {row['hd95_mm']:.1f} mm · Chamfer {row['chamfer_mm']:.1f} mm"
-    images = "".join(
-        f'<img class="drawn" alt="{name}, {what}" src="data:image/png;base64,{base64.b64encode(one).decode("ascii")}">'
-        for what, one in zip(("the slice and its mask", "slice by slice"), pictures, strict=True)
-    )
-    opened = " open" if place == 0 else ""
-    return (
-        f'<details class="case"{opened}><summary><h3>{name}</h3><span class="brief">{brief}</span></summary>'
-        f"{images}</details>"
-    )
+def _section(row: Mapping[str, Any], pictures: Sequence[bytes]) -> dict[str, Any]:
+    titled = zip(("the slice and its mask", "slice by slice"), pictures, strict=True)
+    return {
+        "name": question_name(row),
+        "brief": f"Dice {row['dice']:.3f} · HD95 {row['hd95_mm']:.1f} mm · Chamfer {row['chamfer_mm']:.1f} mm",
+        "pictures": [{"title": title, "source": png_source(picture)} for title, picture in titled],
+    }
 
 
-def _methods(content: Mapping[str, Any]) -> str:
+def _methods(content: Mapping[str, Any]) -> Table:
     measures = [name for name in next(iter(content["overall"].values())) if name not in ("asked", "empty")]
     titles = [TITLES.get(name, name.replace("_", " ").replace("mm", " mm")) for name in measures]
-    head = heading("method") + "".join(heading(title, "", "num") for title in titles)
-    head += heading("empty answers", "", "num") + heading("Dice gained on it", "Mean over patients.", "num")
-    head += heading("better in patients", "", "num")
+    head = [Heading("method"), *(Heading(title, "", "num") for title in titles)]
+    head += [Heading("empty answers", "", "num"), Heading("Dice gained on it", "Mean over patients.", "num")]
+    head += [Heading("better in patients", "", "num")]
     rows = []
     for method, means in content["overall"].items():
         against = content["against"].get(method, {})
-        cells = [text(method), *(number(means[name], 3) for name in measures), number(means["empty"], 0)]
         patients = f"{against['better_in']} of {against['patients']}" if against else ""
-        rows.append("".join(cells) + number(against.get("dice_gain"), 3) + text(patients, "num"))
-    return _table(head, rows)
+        cells = [Cell(method), *(number(means[name], 3) for name in measures), number(means["empty"], 0)]
+        rows.append(Row([*cells, number(against.get("dice_gain"), 3), Cell(patients, "num")]))
+    return Table("", head, rows)
 
 
-def _structures(content: Mapping[str, Any]) -> str:
+def _structures(content: Mapping[str, Any]) -> Table:
     methods = list(content["overall"])
-    head = heading("structure") + "".join(heading(method, "", "num") for method in methods)
+    head = [Heading("structure"), *(Heading(method, "", "num") for method in methods)]
     rows = [
-        text(structure) + "".join(number(means.get(method, {}).get("dice"), 3) for method in methods)
+        Row([Cell(structure), *(number(means.get(method, {}).get("dice"), 3) for method in methods)])
         for structure, means in content["structures"].items()
     ]
-    return _table(head, rows)
-
-
-def _table(head: str, rows: Sequence[str]) -> str:
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return Table("", head, rows)

@@ -58,8 +58,8 @@ def run_report(output: Path, page: Path | None = None, reference: Path | None = 
     with only_run_in(output), writing_as(by):
         refuse_covering([place], [path for paths in (told.before, truth) for path in paths.values()])
         cases, title = cases_of(output, told, truth), f"CorField {told.work}"
-        story = COMPLETION if told.work == "completion" else REPAIR
-        write_report(place, cases, told.table, title, told.facts, shown, story)
+        texts = COMPLETION if told.work == "completion" else REPAIR
+        write_report(place, cases, told.table, title, told.facts, shown, texts)
     return place
 
 

@@ -72,7 +72,7 @@ def test_vendored_the_configs_and_the_package_are_byte_for_byte_what_was_tested(
             assert content == (ROOT / path).read_bytes()
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "custom").rglob("*.py")}
     assert len(modules) > 90
-    assert modules | {"custom/report/page.html"} <= set(files)
+    assert modules | {"custom/report/templates/report.html"} <= set(files)
     lines = files["requirements.txt"].decode().splitlines()
     assert lines == sorted([*published_dependencies(), *EXTRAS.get(name, [])])
 

@@ -93,9 +93,13 @@ def test_only_the_beginning_of_a_dotted_path_is_the_packages_name(text: str, ren
 def test_the_package_is_read_with_its_data_and_byte_for_byte() -> None:
     files = package_files()
     root = Path(__file__).resolve().parents[3] / "custom"
-    assert {"__init__.py", "report/page.html", "report/page.css", "report/page.js", "models/near/near_field.py"} <= set(
-        files
-    )
+    assert {
+        "__init__.py",
+        "report/templates/report.html",
+        "report/page.css",
+        "report/page.js",
+        "models/near/near_field.py",
+    } <= set(files)
     assert len(files) > 90
     assert all(content == (root / name).read_bytes() for name, content in files.items())
     assert [name for name in files if "__pycache__" in name] == []

@@ -33,6 +33,7 @@ from custom.metrics.case_scores import score_labels
 from custom.metrics.csv_tables import markdown
 from custom.phantoms.damage_suite.kinds import HELD_OUT, KINDS, MIXED, NONE, SEVERITIES, damage_by_kind
 from custom.phantoms.phantom_heart import make_heart
+from custom.run.cli_values import listed
 from custom.run.repair_labels import run_repair
 from custom.run.repair_request import RepairRequest
 
@@ -256,18 +257,17 @@ def report(rows: Sequence[dict[str, Any]]) -> str:
 def main(
     hearts: str,
     output: str,
-    kinds: str = "",
-    severities: str = "",
-    units: str = "voxel",
+    kinds: Any = "",
+    severities: Any = "",
+    units: Any = "voxel",
     repair: bool = False,
     workers: int = 2,
 ) -> None:
     """Damage, smooth, repair, score, print and write the tables."""
-    listed = [one for one in str(kinds).split(",") if one] if kinds else [NONE, *KINDS, MIXED]
-    given = severities if isinstance(severities, (tuple, list)) else [one for one in str(severities).split(",") if one]
-    amounts = [float(one) for one in given] or list(SEVERITIES)
+    names = listed(kinds, "--kinds") or (NONE, *KINDS, MIXED)
+    amounts = [float(one) for one in listed(severities, "--severities")] or list(SEVERITIES)
     found, folder = find_hearts(Path(hearts)), Path(output)
-    conditions = conditions_of(listed, amounts, str(units).split(","))
+    conditions = conditions_of(names, amounts, listed(units, "--units"))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         list(pool.map(partial(score_peers, conditions=conditions, scores=folder / "scores"), found))
     if repair:

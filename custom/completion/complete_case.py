@@ -229,8 +229,8 @@ def complete_case(
     """A whole heart from the label map of a part of one, on the same grid.
 
     A structure with a voxel in the label map is given, whatever its size; all others are completed. A whole heart comes
-    back as it is if what is given is kept. The network is evaluated in RAS+ order, so that the order in which voxels are
-    stored does not matter.
+    back as it is if what is given is kept. The network is evaluated in RAS+ order, so that the order in which voxels
+    are stored does not matter.
 
     Args:
         labels: indices of the completer's table.

@@ -47,8 +47,8 @@ class RandRigidMotion:
 class RandCompletiond(Randomizable, Transform):
     """Draw the encoder's surface points and the query points of the loss.
 
-    Two masks are kept apart: ``input_present``, the given structures, and ``label_valid``, those in the loss. Points for
-    the loss come from all that is labelled, given or not. A draw depends on the seed, the epoch and the case alone.
+    Two masks are kept apart: ``input_present``, the given structures, and ``label_valid``, those in the loss. Points
+    for the loss come from all that is labelled, given or not. A draw depends on the seed, the epoch and the case alone.
 
     Leaves ``image`` [3 + structures, n] (with normals 3 more channels), the points ``volume_points``, ``near_points``
     and ``surface_points`` [3, n], their truths ``volume`` and ``near`` [structures, n] and ``surface_class`` [n],

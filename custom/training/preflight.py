@@ -73,7 +73,8 @@ def check_keys(config: Mapping[str, Any], configs: Path) -> None:
     """Refuse a key that no config of the run declares and nothing refers to.
 
     MONAI does not tell which configs a run was made of. One counts as used if all its keys are in the merged
-    ``config``, as those of the used ones are. What stands inside a setting that is declared as an empty object is not checked here.
+    ``config``, as those of the used ones are. The inside of a setting that is declared as an empty object is not
+    checked.
 
     Raises:
         InputError: naming the nearest declared key, or the configs that it is a setting of; or no config is there.

@@ -33,7 +33,7 @@ def in_one_line(error: BaseException) -> str:
 
 
 def unforeseen(where: str | Path, error: BaseException) -> InputError:
-    """What to say of an error that nobody has foreseen, where it befell a single case.
+    """The message of an unforeseen error of a single case.
 
     Of a chain of errors the first is named: the others are layers of libraries around it.
     """

@@ -1,4 +1,4 @@
-"""What a NIfTI header says of a grid: read in millimetres, kept as it came in, and written.
+"""The grid in a NIfTI header: read in millimetres, kept as it came in, and written.
 
 Programs read a header differently. Some take the sform, some the quaternion, some the bare voxel size where both codes
 are 0. So what is written on the grid of a label map keeps all three as they were, not an affine that one of them gave.
@@ -23,7 +23,7 @@ GRID_HEADER = "grid_header"
 """The key under which an item, or the metadata of a tensor, holds :meth:`GridHeader.to_json` of its grid."""
 
 MM_PER_UNIT = {1: 1e3, 2: 1.0, 3: 1e-3}
-"""By the spatial code of ``xyzt_units``: metre, mm, micron. Any other code says nothing, and mm are meant."""
+"""By the spatial code of ``xyzt_units``: metre, mm, micron. Any other code counts as mm."""
 
 _SPATIAL = 7
 _QUATERNION = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
@@ -60,7 +60,7 @@ def loaded_spacing_mm(volume: Any) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class GridHeader:
-    """The fields of a NIfTI header that say where its voxels are, as they stand in the file.
+    """The fields of a NIfTI header that place its voxels in the world, as they stand in the file.
 
     Attributes:
         sform_code, qform_code: what the two transforms mean; 0: there is none.
@@ -154,7 +154,7 @@ def stored_header(image: Any) -> GridHeader:
 
 
 def header_of_affine(affine: Shaped[np.ndarray, "4 4"], shape: Sequence[int]) -> GridHeader:
-    """A header in mm made from an affine. A quaternion holds no shear: then the sform alone says where voxels are."""
+    """A header in mm made from an affine. A quaternion holds no shear: then the sform alone places the voxels."""
     header = nib.Nifti2Header()
     header.set_data_shape(shape)
     header.set_sform(affine, code=1)

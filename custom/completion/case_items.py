@@ -25,7 +25,7 @@ def _listed(dataset_dir: Path) -> list[tuple[dict[str, Any], bool]]:
 
 
 def _labelled(item: dict[str, Any], label_table: str, where: Path) -> list[bool]:
-    """Of every structure of the table, whether the item says it is labelled; without a word all are."""
+    """For every structure of the table, whether the item lists it as labelled; all if it lists none."""
     labels_of = table(label_table)
     names = item.get("labelled")
     if names is None:
@@ -38,7 +38,7 @@ def _labelled(item: dict[str, Any], label_table: str, where: Path) -> list[bool]
 
 
 def _told(item: dict[str, Any], label_table: str, where: Path) -> dict[str, Any]:
-    """What a data list says of a case beside its label map."""
+    """The entries of a data list for a case beside its label map."""
     told: dict[str, Any] = {"labelled": _labelled(item, label_table, where)}
     if "cloud" in item:
         told["cloud"] = str(where.parent / item["cloud"])
@@ -50,7 +50,7 @@ def completion_items(dataset_dir: str | Path, label_table: str = PUBLIC_CARDIAC_
 
     Args:
         dataset_dir: a folder of label maps, one label map, or a data list, such as that of ``corfield clouds``. An item
-            of a list may say ``labelled``, the names of the structures that somebody labelled there, and ``cloud``,
+            of a list may have ``labelled``, the names of the structures that were labelled there, and ``cloud``,
             its cloud relative to the list; a list may have a group ``validation`` beside ``training``.
         label_table: name of the table.
 
@@ -79,7 +79,7 @@ def completion_items(dataset_dir: str | Path, label_table: str = PUBLIC_CARDIAC_
 
 
 def held_out(items: Sequence[dict[str, Any]], share: float | int, seed: int = 0) -> set[str]:
-    """Names of the cases for validation: those the data list says, or else a share of all by chance.
+    """Names of the cases for validation: those of the data list, or else a random share of all.
 
     A single case is for both; of several, at least one is held out and at least one is left.
     """

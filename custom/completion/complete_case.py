@@ -25,7 +25,7 @@ GIVEN, COMPLETED = 1, 2
 """In a source map: the voxel's structure was given, or it was completed. 0 is background."""
 
 IN_CACHE = 2048
-"""Points asked at once on a CPU: what is between the layers then fits its cache, and takes 0.4 times as long."""
+"""Points evaluated at once on a CPU: activations then fit its cache, which takes 0.4 times as long."""
 
 MOST_BEYOND = 0.1
 """Share of what is given that may lie beyond the frame: the end of a long aorta, but not half of the heart."""
@@ -33,16 +33,16 @@ MOST_BEYOND = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Completer:
-    """A trained network and how it is asked.
+    """A trained network and how it is evaluated.
 
     Attributes:
         network: in evaluation mode, on its device.
         label_table: of its structures.
         scale_mm: mm that are 1 in its frame.
         centre_mm: world mm that are 0 in it, if that is one place for all cases; else the middle of each grid.
-        surface_points: of the cloud it is shown.
-        draws: how many such parts of a cloud it is shown, one after the other; the answer is the mean of its distances.
-            A part of a cloud says a little less than the whole, each part something else.
+        surface_points: of the cloud that are encoded.
+        draws: how many random subsets of a cloud are encoded, one after the other; their distances are averaged.
+            Each subset gives a slightly different prediction.
         stride: of the first lattice, see :func:`custom.models.vecset.evaluate_distance_grid.labels_on_grid`.
         bf16: run its matrix products in bfloat16.
         seed: of the choice of surface points.
@@ -67,7 +67,7 @@ class Completion:
         labels: index of the structure at each voxel.
         source: :data:`GIVEN`, :data:`COMPLETED` or 0 at each voxel.
         completed: names of the structures that were not given.
-        distances_mm: to each structure of the table, negative inside, if asked for.
+        distances_mm: to each structure of the table, negative inside, if requested.
     """
 
     labels: UInt8[np.ndarray, "i j k"]
@@ -94,7 +94,7 @@ def load_completer(
 
 
 def image_of(cloud: Cloud, completer: Completer, where: str | Path = "label map") -> tuple[Tensor, Tensor]:
-    """What the network is shown of a cloud: images [draws, channels, n], and which structures [1, structures].
+    """The network's input from a cloud: images [draws, channels, n], and which structures [1, structures].
 
     Raises:
         InputError: naming ``where``; nothing is there, too much of it lies beyond the frame, in which nothing could be
@@ -116,7 +116,7 @@ def image_of(cloud: Cloud, completer: Completer, where: str | Path = "label map"
 
 
 def _refuse_beyond(points: Float32[np.ndarray, "n 3"], scale_mm: float, where: str | Path) -> None:
-    """Refuse surfaces of which too much lies beyond the frame, and say what would help."""
+    """Refuse surfaces of which too much lies beyond the frame, with what would help."""
     beyond = float((np.abs(points) > 1).any(axis=1).mean())
     if beyond > MOST_BEYOND:
         reach, longest = float(np.abs(points).max()) * scale_mm, float(np.ptp(points, axis=0).max()) * scale_mm
@@ -150,7 +150,7 @@ def matrix_to_frame(
 
 
 class EncodedCase:
-    """One heart, each draw of it encoded once: asked for some of its structures at any points of its frame.
+    """One heart, each draw of it encoded once, to be evaluated for some structures at any points of its frame.
 
     Args:
         completer: of the network.
@@ -180,7 +180,7 @@ class EncodedCase:
         return distances if self.channels is None else distances[self.channels]
 
     def _mean(self, points: Tensor) -> Tensor:
-        """Of the distances that each draw answers."""
+        """Reduce the distances of all draws to one."""
         each = [self.completer.network.answer(tokens, points)[0].float() for tokens in self.tokens]
         return torch.stack(each).mean(dim=0)
 
@@ -229,8 +229,8 @@ def complete_case(
     """A whole heart from the label map of a part of one, on the same grid.
 
     A structure with a voxel in the label map is given, whatever its size; all others are completed. A whole heart comes
-    back as it is if what is given is kept. The network is asked in RAS+ order, so that the order in which the voxels
-    are stored decides nothing.
+    back as it is if what is given is kept. The network is evaluated in RAS+ order, so that the order in which voxels
+    are stored does not matter.
 
     Args:
         labels: indices of the completer's table.
@@ -238,7 +238,7 @@ def complete_case(
         completer: of :func:`load_completer`.
         keep_given: keep the given structures voxel by voxel, and let completed ones have background alone; if not, all
             are drawn by the network.
-        with_distances: answer the signed distances too.
+        with_distances: return the signed distances too.
 
     Raises:
         InputError: a label map of background alone, or as :func:`image_of` of one that lies beyond the frame.

@@ -1,4 +1,4 @@
-"""Dice of every structure on the voxels of validation, of those that were shown and of those that were completed."""
+"""Dice of every structure on the voxels of validation, given and completed structures apart."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def dice_inputs(output: dict[str, Any]) -> tuple[Any, Any]:
 class CompletionDice(Metric):
     """The mean over the structures of their Dice against the label map; inside is a distance below 0.
 
-    Beside it ``NAME_present`` and ``NAME_completed``, the means over the structures shown and over those that were not
-    shown but labelled, and ``NAME_STRUCTURE``. A structure's Dice is taken over the voxels of all cases together; where
-    it is not labelled it is not judged. A group without a structure is left out; nothing at all is 0.
+    Beside it ``NAME_present`` and ``NAME_completed``, the means over the structures given and over those that were not
+    given but labelled, and ``NAME_STRUCTURE``. A structure's Dice is taken over the voxels of all cases together; where
+    it is not labelled it is not scored. A group without a structure is left out; nothing at all is 0.
 
     Args:
         label_table: name of the table.

@@ -1,4 +1,4 @@
-"""How deep a completed voxel lies in its structure: what the distances say of how sure they are (B3-B5)."""
+"""Confidence of completed voxels from their signed distances: how deep a voxel lies in its structure (B3-B5)."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def confidence_map(
     where the patient's own does, and a thin structure never has much of it, however well it was drawn.
 
     Args:
-        ask: signed distances of the structures that were drawn, in units of the frame.
+        ask: computes signed distances of the structures that were drawn, in units of the frame.
         to_frame: from voxel positions to points of the frame.
         labels: of the completed heart.
         completed: where the structure was completed; nowhere is allowed.
-        indices: of the structures that ``ask`` answers for, in its order.
+        indices: of the structures whose distances ``ask`` returns, in its order.
         scale_mm: mm that are 1 in the frame.
     """
     found = np.zeros(labels.shape, np.float32)

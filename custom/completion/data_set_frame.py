@@ -139,7 +139,7 @@ class Scale:
             to_make: whether any is still to be made.
 
         Raises:
-            InputError: one that does not hold them was asked for, and clouds are still to be made in it.
+            InputError: one that does not hold them was requested, and clouds are still to be made in it.
         """
         if self.changeable and to_make:
             refuse_too_small(reaches_mm, self.mm)
@@ -181,7 +181,7 @@ def cloud_reach_mm(path: str | Path) -> tuple[float, float]:
 
 
 def network_scale_mm(path: str | Path) -> float:
-    """The unit of the frame that a network was trained in; 0 if there is no checkpoint or it says nothing.
+    """The unit of the frame that a network was trained in; 0 if there is no checkpoint or it has none.
 
     Weights are not read. A damaged checkpoint is refused by whoever needs them.
     """

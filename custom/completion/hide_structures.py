@@ -1,4 +1,4 @@
-"""Which structures of a heart the encoder is not shown: the four phases of training are settings of this (B2-B5)."""
+"""Which structures are hidden from the encoder: the four phases of training are settings of this (B2-B5)."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def channels_of(name: str, label_table: StructureTable, setting: str) -> list[in
 
 
 class StructureHider:
-    """Draws what is shown of a case. At least one of its labelled structures always is.
+    """Draw which structures of a case are given to the encoder, at least one of the labelled ones.
 
-    With the share ``scheme_share`` a scheme is hidden, with ``subset_share`` a subset alone is shown, and else a random
+    With the share ``scheme_share`` a scheme is hidden, with ``subset_share`` a subset alone is given, and else a random
     number of random structures is hidden. A draw that would hide all, or nothing of what is there, falls back to the
     random number.
 
@@ -56,7 +56,7 @@ class StructureHider:
         counts: least and greatest number of structures hidden at random.
         schemes: names of :data:`SCHEMES`, or structures joined by ``+``.
         scheme_share: of the draws.
-        subsets: structures joined by ``+``, each a set that is shown alone.
+        subsets: structures joined by ``+``, each a set that is given alone.
         subset_share: of the draws.
         label_table: the table or its name.
 
@@ -96,7 +96,7 @@ class StructureHider:
                 raise InputError(f"--{setting}", found, wanted, "Name some, or set it to 0.")
 
     def draw(self, generator: np.random.Generator, label_valid: Bool[np.ndarray, " c"]) -> Bool[np.ndarray, " c"]:
-        """What is shown, a part of ``label_valid``; all of it if only one structure is labelled, none if none is."""
+        """The given structures, a part of ``label_valid``; all of it if one structure is labelled, none if none is."""
         chance = generator.random()
         shown = label_valid.copy()
         if chance < self.scheme_share:

@@ -1,4 +1,4 @@
-"""How MONAI's engines ask the network: what of a batch goes where, in training and in validation."""
+"""Prepare-batch and inferers of the set network for MONAI's trainer and evaluator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..models.vecset.set_network import SetNetwork
 
 GROUPS = ("volume", "near", "surface")
-"""Of the points a training step asks at, in this order; slopes are asked at the first of the first group."""
+"""Groups of a training step's query points, in this order; the eikonal term uses the first of the first group."""
 
 
 def unwrapped(network: nn.Module) -> SetNetwork:
@@ -34,7 +34,7 @@ def _mover(batchdata: dict[str, Any], **where: Any) -> Callable[[str], Tensor]:
 
 
 class PrepareCompletion(PrepareBatch):
-    """Sort a training batch: the cloud, what is true, and beside the cloud where to ask and what is shown."""
+    """Sort a training batch into the cloud, the targets, and as keyword arguments query points and given structures."""
 
     def __call__(
         self,
@@ -91,7 +91,7 @@ class LatticeInferer(Inferer):
 
     Args:
         bf16: as in :class:`CompletionInferer`.
-        chunk: points asked at once.
+        chunk: points evaluated at once.
     """
 
     def __init__(self, bf16: bool = False, chunk: int = 16384) -> None:

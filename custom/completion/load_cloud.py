@@ -1,4 +1,4 @@
-"""From a case's cloud and label map to arrays in the frame: what is known of it, and where it is validated."""
+"""Load a case's cloud and label map as arrays in the frame: targets, and voxels of validation."""
 
 from __future__ import annotations
 

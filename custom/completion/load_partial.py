@@ -83,7 +83,7 @@ class HiddenStructures:
 
 
 class LoadPartiald(Transform):
-    """Read what is given, and make of it what the network is shown.
+    """Read a partial label map, and make the network's input of it.
 
     Leaves ``image`` [draws, 3 + structures, n], ``input_present`` [structures], ``given`` [1, i, j, k], the label map
     without what was withheld, ``affine`` [4, 4], ``to_frame`` [3, 4] and the header of the grid. Of a cloud no

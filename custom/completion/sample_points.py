@@ -1,4 +1,4 @@
-"""What a step sees of a case: a part of its surfaces, and points with true distances; moved a little (B2-B5)."""
+"""Sample a case for a training step: surface points as input, points with true distances as targets (B2-B5)."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ class RandRigidMotion:
 
 
 class RandCompletiond(Randomizable, Transform):
-    """Draw what the encoder is shown and where the field is asked.
+    """Draw the encoder's surface points and the query points of the loss.
 
-    Two masks are kept apart: ``input_present``, what is shown, and ``label_valid``, what is judged. Points for the loss
-    come from all that is labelled, shown or not. A draw depends on the seed, the epoch and the case alone.
+    Two masks are kept apart: ``input_present``, the given structures, and ``label_valid``, those in the loss. Points
+    for the loss come from all that is labelled, given or not. A draw depends on the seed, the epoch and the case alone.
 
     Leaves ``image`` [3 + structures, n] (with normals 3 more channels), the points ``volume_points``, ``near_points``
     and ``surface_points`` [3, n], their truths ``volume`` and ``near`` [structures, n] and ``surface_class`` [n],
     ``channels`` [k], both masks [structures], and what else the item holds but the cloud.
 
     Args:
-        hiding: what is not shown.
+        hiding: draws the structures that are not given.
         surface_points: for the encoder.
         volume_points, near_points, surface_queries: for the loss.
-        eikonal_share: of the volume points, at which slopes are asked: of each labelled structure in turn.
+        eikonal_share: of the volume points, those with an eikonal term: of each labelled structure in turn.
         motion: of the frame; none if left out.
         seed: of the run.
         fixed: the same draw in every epoch, for validation.
         inside_share: of the volume points, drawn from those within labelled structures, as many of each. Most of a
-            frame is outside: without them nothing says that a large chamber is not hollow.
+            frame is outside: without them a large chamber could be hollow.
         normals: show the encoder the normals of surface points too.
     """
 
@@ -143,7 +143,7 @@ def image_at(
     matrix: np.ndarray | None = None,
     shift: np.ndarray | None = None,
 ) -> Float32[np.ndarray, "channels n"]:
-    """Some surface points as the network takes them: x, y, z, one-hot structure, and the normals if asked for.
+    """Some surface points as the network takes them: x, y, z, one-hot structure, and the normals if requested.
 
     Args:
         cloud: arrays of :meth:`custom.surfaces.point_cloud.Cloud.in_frame`.

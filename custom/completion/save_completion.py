@@ -24,25 +24,25 @@ from .confidence_map import confidence_map
 from .inferers import unwrapped
 
 STEPS = 250
-"""Of a confidence from 0 to 1 in the answer, which is of whole numbers."""
+"""Steps of a confidence from 0 to 1 in the output, which holds whole numbers."""
 
 MAPS = 3
-"""Of an answer: labels, source and confidence; distances come behind them."""
+"""Channels of an output: labels, source and confidence; distances come behind them."""
 
 
 class CompletionMapInferer(Inferer):
     """Complete the one case of a batch: labels, source and confidence in :data:`STEPS` [1, 3, i, j, k], uint8; with
     distances [1, 3 + structures, i, j, k], single precision, in mm.
 
-    The network is asked in RAS+ order, block by block, and its answer turned back: the order in which a heart is stored
-    decides nothing.
+    The network is evaluated in RAS+ order, block by block, and its output turned back: the order in which a heart is
+    stored does not matter.
 
     Args:
-        completer: how the network is asked; the network itself is the engine's.
+        completer: how the network is evaluated; the network itself is the engine's.
         keep_given: see :func:`custom.completion.complete_case.complete_case`; without effect on a cloud.
-        with_distances: answer the signed distances at every voxel too.
+        with_distances: return the signed distances at every voxel too.
         complete_only: names of the structures to complete; another that was not given stays away. Empty for all.
-        with_confidence: answer :func:`custom.completion.confidence_map.confidence_map` too; else it is 0.
+        with_confidence: return :func:`custom.completion.confidence_map.confidence_map` too; else it is 0.
 
     Raises:
         InputError: an unknown structure.
@@ -90,7 +90,7 @@ class CompletionMapInferer(Inferer):
         completed: Bool[np.ndarray, "i j k"],
         channels: list[int],
     ) -> UInt8[np.ndarray, "i j k"]:
-        """In :data:`STEPS`; 0 everywhere if it is not asked for."""
+        """In :data:`STEPS`; 0 everywhere if it is not requested."""
         if not self.with_confidence or not channels:
             return np.zeros_like(labels)
         indices = [self.completer.label_table.indices[channel] for channel in channels]
@@ -101,8 +101,8 @@ class CompletionMapInferer(Inferer):
 
 
 class SplitCompletiond(Transform):
-    """Cut an answer into ``pred``, the labels, ``source``, ``confidence`` from 0 to 1, and ``distances`` if there, each
-    with the affine."""
+    """Split an output into ``pred``, the labels, ``source``, ``confidence`` from 0 to 1, and ``distances`` if there,
+    each with the affine."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)

@@ -69,7 +69,7 @@ class StoredGrid:
     Attributes:
         shape: voxels along i, j, k.
         affine: voxel ijk to world mm (RAS).
-        header: what the file says of it.
+        header: as it stands in the file.
     """
 
     shape: tuple[int, int, int]
@@ -100,7 +100,7 @@ def _check_affine(path: Path, affine: npt.NDArray[np.float64]) -> None:
 
 
 def _check_permission(path: Path) -> None:
-    """nibabel says of a file it may not read that it is none."""
+    """nibabel reports a file it may not read as missing."""
     try:
         with open(path, "rb"):
             pass

@@ -1,4 +1,4 @@
-"""Sizes that no heart has: a label map whose header does not tell its true spacing.
+"""Sizes that no heart has: a label map whose header does not hold its true spacing.
 
 The limits are those of anatomy, wide enough for every patient:
 

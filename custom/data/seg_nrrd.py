@@ -73,7 +73,7 @@ def _header(labels: UInt8[np.ndarray, "i j k"], affine: Shaped[np.ndarray, "4 4"
         "encoding: gzip",
         f"space origin: {_vector(left_posterior_superior[:, 3])}",
         f"Segmentation_ContainedRepresentationNames:={_SHOWN}",
-        # The first is what releases before 5.2 ask for.
+        # The first is what releases before 5.2 require.
         "Segmentation_MasterRepresentation:=Binary labelmap",
         "Segmentation_SourceRepresentation:=Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset:=0 0 0",

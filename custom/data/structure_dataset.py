@@ -144,7 +144,7 @@ class StructureDataset(PersistentDataset):
             with temporary_files_in(self.cache_dir):
                 return super()._cachecheck(item_transformed)
         except (OSError, RuntimeError) as error:
-            # torch.save says so of a full disk; whatever else goes wrong is not about writing.
+            # torch.save raises this on a full disk; whatever else goes wrong is not about writing.
             if isinstance(error, RuntimeError) and not re.search("basic_ios|inline_container", str(error)):
                 raise
             reason = error.strerror if isinstance(error, OSError) else "the disk may be full"

@@ -31,7 +31,7 @@ def is_training(config: Mapping[str, Any], first: str) -> bool | None:
 def check_properties(config: dict[str, Any], training: bool) -> list[Finding]:
     """Required properties that are missing, and optional ones that stand elsewhere than MONAI looks for them.
 
-    Where MONAI's own ``check_properties`` would end in a traceback, the cause is said.
+    Where MONAI's own ``check_properties`` would end in a traceback, the cause is reported.
 
     Args:
         config: macros replaced, the metadata under ``_meta_``.

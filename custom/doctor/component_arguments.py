@@ -18,7 +18,7 @@ VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 def argument_faults(target: Any, arguments: Mapping[str, Any], partial: bool) -> Iterator[tuple[str, str, str]]:
     """Arguments that a callable does not take, and those it lacks.
 
-    What is written in C may not tell its arguments; nothing is said of it then.
+    What is written in C may have no signature; it is not checked then.
 
     Args:
         target: the class or function.

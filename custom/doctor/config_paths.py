@@ -23,7 +23,7 @@ def check_paths(texts: Iterable[tuple[str, Any]], config: Mapping[str, Any], roo
     """Paths to read from that lead nowhere.
 
     A path is judged if it is given as such, or if it is put together from such and lies in the bundle's own folder.
-    One that the config asks about itself, by ``os.path.exists``, may be absent; so may an empty one.
+    One that the config checks itself, by ``os.path.exists``, may be absent; so may an empty one.
 
     Args:
         texts: everything in the config, with its id.

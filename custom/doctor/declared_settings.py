@@ -68,7 +68,7 @@ def check_values(config: Mapping[str, Any]) -> list[Finding]:
 
 
 def as_finding(where: str, error: InputError) -> Finding:
-    """What an error says of a setting, without the dashes of the command line in front of its name."""
+    """The text of an error of a setting, without the dashes of the command line in front of its name."""
     place, found, wanted, remedy = error.parts
     return Finding(where or str(place).removeprefix("--"), f"found {found}; wanted {wanted}", remedy)
 
@@ -88,7 +88,7 @@ def _above(path: str) -> list[str]:
 
 
 def _is_open(before: Sequence[Mapping[str, Any]], path: str) -> bool:
-    """Whether what stands inside an id is not judged: a component, a list, an object whose keys the user names."""
+    """Whether the inside of an id is not checked: a component, a list, an object whose keys the user names."""
     found = [value for content in before if (value := value_at(content, path)) is not None]
     return any(not isinstance(value, dict) or not value or "_target_" in value for value in found)
 

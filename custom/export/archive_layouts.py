@@ -61,7 +61,7 @@ def requirements_of(source: Source, published: Sequence[str]) -> list[str]:
 
 
 def requirement_name(line: str) -> str:
-    """The distribution that a line of requirements asks for, spelled as the index spells it."""
+    """The distribution that a line of requirements names, spelled as the index spells it."""
     return Requirement(line).name.lower().replace("_", "-")
 
 

@@ -19,7 +19,7 @@ MODEL, CHECKPOINT = "models/model.pt", "models/checkpoint.pt"
 """Weights alone, where MONAI looks for them; and with all else that a run has kept, if it has."""
 TERMS = "docs/data_license.txt"
 WITHOUT = " and no trained weights"
-"""What the terms of data say of a bundle that comes without weights."""
+"""The sentence in the terms of data of a bundle that comes without weights."""
 
 
 def takers(files: Mapping[str, bytes]) -> list[str]:
@@ -40,7 +40,7 @@ def with_setting(content: bytes, key: str, value: Any) -> bytes:
 
 
 def location(path: str) -> str:
-    """A file of the bundle, as a config says it."""
+    """A file of the bundle, as a config writes it."""
     return f"$os.path.join(@bundle_root, {', '.join(repr(part) for part in path.split('/'))})"
 
 

@@ -23,7 +23,7 @@ class Export:
     Attributes:
         path: of the zip.
         names: of the files in it, by path in its one folder.
-        text: what to tell the user.
+        text: the message to the user.
     """
 
     path: Path

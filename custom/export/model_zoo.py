@@ -1,4 +1,4 @@
-"""What the MONAI model zoo asks of a bundle, as far as it can be read from the bundle's own files."""
+"""The requirements of the MONAI model zoo, as far as it can be read from the bundle's own files."""
 
 from __future__ import annotations
 

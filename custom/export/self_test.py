@@ -34,7 +34,7 @@ class SelfTest:
         targets: components of its configs that were found.
         modules: of its own code that were imported, all from its own folder.
         dry: configs that ``monai.bundle run check`` accepted.
-        asked: configs whose network gave what the metadata say.
+        asked: configs whose network has the outputs of the metadata.
     """
 
     targets: int

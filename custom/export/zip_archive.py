@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import InputError
 
 TIME = (1980, 1, 1, 0, 0, 0)
-"""Of every entry: the earliest that a zip can say."""
+"""The time of every entry: the earliest that a zip can hold."""
 
 UNIX = 3
 

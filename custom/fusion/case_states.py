@@ -1,4 +1,4 @@
-"""The cases of a repair: what is to do, what is done already, what cannot be done, and the files that say so."""
+"""The state of each case of a repair: to do, done, left out, and the files that record it."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class CaseStates:
         return case in self.done or case in self.faults
 
     def blame(self, case: str, error: InputError) -> None:
-        """Leave the case out from here on; the run says so at its end."""
+        """Leave the case out from here on; it is named at the end of the run."""
         LOGGER.error("%s is left out: %s", case, error)
         self.faults[case] = error
         if case not in self.done:

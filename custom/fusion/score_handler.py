@@ -85,7 +85,7 @@ class LabelMapScoreHandler:
 
     def write(self, engine: Engine) -> None:
         if not self.rows:
-            return  # no case is left, as the run will say
+            return  # no case is left, which the run reports
         written, _ = write_scores(self.rows, self.folder)
         for structure, means in summarise(self.rows).items():
             engine.state.metrics[f"{structure}_dice"] = means["dice"]

@@ -87,7 +87,7 @@ class SaveRepair(Transform):
 
 
 class FinishRepairs:
-    """At the end of the run gather the ledgers, and say which cases were left out.
+    """At the end of the run gather the ledgers, and name the cases that were left out.
 
     Args:
         repairs: of the run.

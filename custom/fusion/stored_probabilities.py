@@ -22,7 +22,7 @@ Volume = TypeVar("Volume")
 
 
 class Probabilities:
-    """The stored probabilities of a case's thin structures, read when asked for.
+    """The stored probabilities of a case's thin structures, read when needed.
 
     Args:
         masks_dir: ``STRUCTURE/probability/CASE.nii.gz`` below it; empty: there are none.

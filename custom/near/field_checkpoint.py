@@ -70,7 +70,7 @@ def load_checkpoint(
 
 
 def field_of(content: dict[str, Any]) -> NearField:
-    """The field a checkpoint holds, ready to be asked; its codes are the checkpoint's own, without a copy.
+    """The field of a checkpoint, in evaluation mode; its codes are the checkpoint's own, without a copy.
 
     Raises:
         InputError: the weights are not those of the network it describes, or the codes of another number of cases.

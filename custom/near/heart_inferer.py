@@ -1,4 +1,4 @@
-"""How MONAI's engines ask a whole-heart field: the loss of its answers, and whole hearts from it."""
+"""Loss and inferer of a whole-heart field for MONAI's trainer and evaluator."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class WholeHeartLoss(nn.Module):
         distillation: of logits and teachers.
         latent_weight: lambda.
         centre: the code the prior pulls towards, flat, by the case's row; ``None``: 0. The search for an unseen case's
-            code is pulled towards its start: where nothing is known of the case, that is what is left of it.
-        start: what a head that is not asked at a point shall keep to, a loss of the answer and the targets.
+            code is regularised towards its start, which is kept where nothing of the case is labelled.
+        start: a loss that holds outputs without a target at the start's values.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class WholeHeartLoss(nn.Module):
         return loss if self.start is None else loss + self.start(answer, target)
 
     def data_term(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Without the prior; targets [batch, structures, n], or with what the teachers say below them [batch, 2
+        """Without the prior; targets [batch, structures, n], or with the teachers' outputs below them [batch, 2
         structures, n]."""
         count = logits.shape[1]
         loss: Tensor = self.heart(logits, target[:, :count])
@@ -71,11 +71,11 @@ class HeartInferer(Inferer):
     Args:
         canvases: of all cases, in code order.
         decision: from probabilities to labels.
-        with_probabilities: answer them too, behind the labels.
+        with_probabilities: return them too, behind the labels.
         stride: of the first lattice, see :func:`custom.models.near.evaluate_label_grid.evaluate_heart`; 1 asks
             everywhere, and so does the grid of another image.
         bf16: run the matrix products and convolutions in bfloat16.
-        chunk: points asked at once.
+        chunk: points evaluated at once.
 
     Raises:
         InputError: a stride that is no power of two.
@@ -110,7 +110,7 @@ class HeartInferer(Inferer):
 
     @property
     def _form(self) -> tuple[int, torch.dtype]:
-        """How many channels an answer has, and of which type."""
+        """How many channels an output has, and of which type."""
         count = len(self.decision.indices)
         return (1 + count, torch.float32) if self.with_probabilities else (1, torch.uint8)
 

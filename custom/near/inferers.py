@@ -1,4 +1,4 @@
-"""How MONAI's engines ask a field: with its codes in training, for logits in validation, on a grid in inference."""
+"""Inferers of a field for MONAI's engines: with codes in training, logits in validation, on a grid in inference."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PointInferer(Inferer):
 
     Args:
         bf16: run the matrix products and convolutions in bfloat16; weights and losses stay in single precision.
-        with_codes: answer ``{"logits", "codes", "rows", "points"}`` for a loss that weighs the codes too, instead of
+        with_codes: return ``{"logits", "codes", "rows", "points"}`` for a loss that weighs the codes too, instead of
             the logits alone; ``rows`` are those of the codes and ``points`` the inputs, as the network was given them.
     """
 
@@ -72,10 +72,10 @@ class DenseInferer(Inferer):
 
     Args:
         frames: of all cases, in code order.
-        spacing_mm: of the grid asked for; ``None`` for the label map's own.
+        spacing_mm: of the output grid; ``None`` for the label map's own.
         stride: of the coarse pass, see :func:`custom.models.near.evaluate_grid.evaluate`; 1 asks everywhere.
         bf16: as in :class:`PointInferer`.
-        chunk: points asked at once.
+        chunk: points evaluated at once.
     """
 
     def __init__(
@@ -104,5 +104,5 @@ class DenseInferer(Inferer):
 
 
 def on_grid(frame: Frame, spacing_mm: float | None) -> Frame:
-    """The frame on the grid asked for: its own, or an isotropic one."""
+    """The frame on the output grid: its own, or an isotropic one."""
     return frame if spacing_mm is None else frame.regridded(spacing_mm)

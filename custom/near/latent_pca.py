@@ -58,7 +58,7 @@ def principal_components(centred: Float[Tensor, "hearts numbers"], count: int) -
 
 
 class StartRegulariser(nn.Module):
-    """Mean over the structures of the cross entropy with the start's own answer, where a head is not asked.
+    """Mean over the structures of the cross entropy with the start's own output, where there is no target.
 
     Without it the search for what is known pushes the heads of what is not anywhere: they hang on the same numbers.
 
@@ -90,7 +90,7 @@ class PcaCodeInit:
     """Begin the search for every case's code at the heart along the modes that fits its points best.
 
     What nobody has labelled in a case goes with what has been: a code that is free in every number keeps the mean where
-    it is told nothing. The search that follows is pulled towards this start. A run that goes on finds the same again.
+    it has no target. The search that follows is regularised towards this start. A resumed run finds the same again.
 
     Args:
         field: with the codes to be found; all else frozen.

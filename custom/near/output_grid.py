@@ -19,7 +19,7 @@ from .teachers import in_box, to_voxels
 
 
 class OutputGrids:
-    """Where the answers of each case go.
+    """The output grid of each case.
 
     Args:
         frames: of all cases, in code order.

@@ -18,8 +18,8 @@ def parameter_groups(network: nn.Module, learning_rate: float, code_learning_rat
     Args:
         network: a field, perhaps wrapped for several processes.
         learning_rate: of the weights.
-        code_learning_rate: of the codes. A code is asked once an epoch where the weights are asked in every step, and a
-            grid of codes has one number per place: it may learn several times as fast.
+        code_learning_rate: of the codes. A code is updated once an epoch where the weights are updated in every step,
+            and a grid of codes has one number per place: it may learn several times as fast.
     """
     field = unwrapped(network)
     codes = [parameter for parameter in field.codes.parameters() if parameter.requires_grad]
@@ -30,16 +30,16 @@ def parameter_groups(network: nn.Module, learning_rate: float, code_learning_rat
 
 
 class RowAdam(torch.optim.Adam):
-    """Adam that moves, of a table of codes, only the rows that the batch has asked.
+    """Adam that updates, of a table of codes, only the rows of the batch.
 
-    A row has moments and a count of steps of its own and is moved by torch's own Adam when its case is asked: as if
-    every code had an optimiser to itself. How a code learns then depends on how often its case was asked, not on how
+    A row has moments and a step count of its own and is updated by torch's own Adam when its case is in the batch, as
+    if every code had an optimiser to itself. How a code learns then depends on how often its case was used, not on how
     many other cases there are; torch's Adam over the whole table goes on moving every code by momentum in every step.
-    Where every step asks every case, the two are the same.
+    Where every batch holds every case, the two are the same.
 
     Args:
         params: parameters or groups; those without the table move as by torch's Adam.
-        codes: whose table moves row by row. Its gradient holds the asked rows alone from now on.
+        codes: whose table moves row by row. Its gradient holds the rows of the batch alone from now on.
         options: of torch's Adam, ``amsgrad`` aside.
     """
 

@@ -88,10 +88,10 @@ class SaveHeartMeshesd(MapTransform):
 
 
 class LabelsToGridd(MapTransform):
-    """Keep the labels of an answer on the canvas's box, and put them into the whole grid [1, i, j, k], with its affine.
+    """Keep the labels of an output on the canvas's box, and put them into the whole grid [1, i, j, k], with its affine.
 
     Args:
-        keys: answers [1 or more, i, j, k], labels first.
+        keys: outputs [1 or more, i, j, k], labels first.
         canvases: of all cases; the item's ``index`` chooses.
     """
 

@@ -56,10 +56,10 @@ class ToGridd(MapTransform):
     Args:
         keys: arrays over the unit cube's axes.
         frames: of all cases, in code order; the item's ``index`` chooses.
-        spacing_mm: of the grid asked for; ``None`` for the label map's own.
+        spacing_mm: of the output grid; ``None`` for the label map's own.
 
     Raises:
-        InputError: the field was asked on another grid than this one.
+        InputError: the field was evaluated on another grid than this one.
     """
 
     def __init__(self, keys: KeysCollection, frames: Sequence[Frame], spacing_mm: float | None = None) -> None:
@@ -112,8 +112,8 @@ class SaveGridd(MapTransform):
 class FromLabeld(MapTransform):
     """Take the mask from the case's label map, smoothed along the vessel, where ``mask_from`` is ``label``.
 
-    A field costs a vessel two voxels wide more than the label's own noise does; it still says where the gaps lead.
-    Where ``mask_from`` is ``field``, what comes in goes on.
+    A field costs a vessel two voxels wide more than the label's own noise does; its probability still leads
+    across gaps. Where ``mask_from`` is ``field``, the field's mask passes through.
 
     Args:
         keys: masks on the label map's grid.

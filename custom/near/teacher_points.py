@@ -1,4 +1,4 @@
-"""What the teachers say at a pool of points per case: asked once, stored, drawn from in every epoch."""
+"""Outputs of the teachers at a pool of points per case: computed once, stored, sampled in every epoch."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .teachers import Teachers
 
 
 class TeacherPointPoold(MapTransform):
-    """Ask the teachers at a pool of points of a label box [1, d, h, w]; deterministic, so the answers are stored.
+    """Evaluate the teachers at a pool of points of a label box [1, d, h, w]; deterministic, so that it can be stored.
 
     Half of the pool lies in the structures, as much in each; three tenths in the band of all boundaries, where
-    teachers know more than labels; the rest anywhere. Adds ``<key>_pool`` [3, n] (unit x, y, z) and ``<key>_taught``
+    teachers add to labels; the rest anywhere. Adds ``<key>_pool`` [3, n] (unit x, y, z) and ``<key>_taught``
     [structures, n] (probability in half precision, below 0 without a teacher). Without any teacher it adds nothing.
 
     Args:
         keys: label boxes, with their frame and places.
-        teachers: whom to ask.
+        teachers: that are evaluated.
         points: n.
         seed: of the run.
     """
@@ -60,7 +60,7 @@ class TeacherPointPoold(MapTransform):
 
 
 class RandTeacherPointsd(MapTransform, Randomizable):
-    """Add points of the pool behind those to train on, and what the teachers say there below the targets.
+    """Add points of the pool behind those to train on, and the teachers' outputs there below the targets.
 
     ``image`` grows from [3, n] to [3, n + points], ``label`` from [structures, n] to [2 structures, n + points]: its
     upper half is unknown at the points of the pool, its lower half everywhere else. Without a pool, or with no points,

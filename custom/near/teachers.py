@@ -1,4 +1,4 @@
-"""The fields of single structures as teachers, asked in their own frames (requirement A3.4)."""
+"""The fields of single structures as teachers, evaluated in their own frames (requirement A3.4)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .field_checkpoint import load_checkpoint
 LOGGER = logging.getLogger(__name__)
 
 NO_TEACHER = -1.0
-"""In the place of a probability where there is no teacher to ask."""
+"""In the place of a probability where there is no teacher."""
 
 
 class Teacher:
-    """One structure's trained field; its codes stay on the disk until one is asked for.
+    """One structure's trained field; its codes stay on the disk until one is needed.
 
     Args:
         path: its checkpoint.
@@ -55,8 +55,8 @@ class Teacher:
 
     @torch.no_grad()
     def ask(self, case: str, points_mm: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
-        """Probability at world points (mm, RAS) of a case it knows; 0 outside of its box, or if the case lacks the
-        structure."""
+        """Probability at world points (mm, RAS) of a case it was trained on; 0 outside of its box, or if the case lacks
+        the structure."""
         frame, answer = self.frames[case], np.zeros(len(points_mm), np.float32)
         if frame.empty:
             return answer
@@ -83,7 +83,7 @@ def in_box(frame: Frame, points_ijk: Float[np.ndarray, "n 3"]) -> Bool[np.ndarra
 
 
 class Teachers:
-    """The teachers of all structures that have one, opened when they are first asked.
+    """The teachers of all structures that have one, opened at their first use.
 
     Two of them are the same to a stored result (they pickle alike) if their files are.
 
@@ -122,8 +122,8 @@ class Teachers:
         return self._opened[name]
 
     def ask(self, case: str, points_mm: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "c n"]:
-        """What every structure's teacher says at world points of a case: 0 to 1, or :data:`NO_TEACHER` if a structure
-        has none, or none that knows the case."""
+        """The probability of every structure's teacher at world points of a case: 0 to 1, or :data:`NO_TEACHER` if a
+        structure has none, or none that was trained on the case."""
         answers = np.full((len(self.label_table), len(points_mm)), NO_TEACHER, np.float32)
         strange = []
         for channel, structure in enumerate(self.label_table):

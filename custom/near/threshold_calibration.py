@@ -28,7 +28,7 @@ class ThresholdCalibrator:
     Only voxels of the heart's box are looked at.
 
     Args:
-        checkpoint: whose field is asked; it gets ``thresholds``, and is replaced whole or not at all.
+        checkpoint: whose field is evaluated; it gets ``thresholds``, and is replaced whole or not at all.
         canvases: on the label maps' own grids.
         dataset_dir: the label maps.
         label_table: name of the table.

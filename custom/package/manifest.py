@@ -1,4 +1,4 @@
-"""What ``model.json`` says of a package: who wrote it, its cases, its structures, how labels are decided."""
+"""The content of ``model.json`` of a package: who wrote it, its cases, its structures, how labels are decided."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def checksum(content: bytes, stated: str) -> str:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """What a ``model.json`` says, every byte of it as it was written.
+    """The content of a ``model.json``, every byte of it as it was written.
 
     Raises:
         InputError: no such file, no JSON, another program's or of a newer format, changed since it was written, or of
@@ -187,7 +187,7 @@ def _name(name: Any) -> str:
 
 
 def _table(name: Any, structures: Any) -> StructureTable:
-    """The structures as they were when the package was written, whatever this version's own tables say."""
+    """The structures as they were when the package was written, whatever this version's own tables hold."""
     template, built = Structure(1, "any", rank=0, components=1), []
     for given in structures:
         values: dict[str, Any] = {}

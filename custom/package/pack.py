@@ -39,7 +39,7 @@ class Packed:
     Attributes:
         folder: of it.
         sizes: see :func:`custom.package.package_sizes.sizes`.
-        text: what to tell the user.
+        text: the message to the user.
     """
 
     folder: Path

@@ -56,7 +56,7 @@ class Rendering:
 
 
 class HeartModel:
-    """All hearts of a cohort. Whatever is asked, one code is in memory at a time.
+    """All hearts of a cohort. One code is in memory at a time.
 
     Args:
         folder: of the package, checked by :func:`custom.package.load_package.load`.

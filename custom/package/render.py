@@ -30,7 +30,7 @@ class Rendered:
 
     Attributes:
         cases: their names.
-        text: what to tell the user.
+        text: the message to the user.
         faults: of the cases that were not drawn, a line each.
     """
 

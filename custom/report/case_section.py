@@ -88,7 +88,7 @@ def _scene(meshes: Sequence[Mesh], table: StructureTable, case: ReportCase, text
 
 
 def spots(changes: Sequence[Change]) -> list[dict[str, Any]]:
-    """Where the largest changes lie, and what is said of them."""
+    """Places and texts of the largest changes, for the 3-D view."""
     largest = sorted(changes, key=lambda change: -change.volume_mm3)[:SPOTS]
     return [
         {

@@ -106,7 +106,7 @@ def mean_value(cases: Sequence[ReportCase], structure: str, key: str) -> float |
 
 
 WANTED = "components_wanted"
-"""The measure that says how many pieces are right in one case, where the table's number is not: the truth's."""
+"""The measure with the number of pieces of a case's truth, which counts instead of the table's."""
 
 
 def wanted_pieces(case: ReportCase, structure: Structure) -> int:

@@ -19,7 +19,7 @@ Measures = Mapping[str, Mapping[str, float | int | None]]
 """Structure -> column -> value; ``None`` or NaN where there is none."""
 
 JUDGED = ("dice_after", "dice_completed")
-"""The measures that say which case is the worst; a structure has one of the two at most."""
+"""The measures by which cases are ordered, the worst first; a structure has one of the two at most."""
 
 
 _REMEDY = "Give both label maps on one grid."
@@ -27,7 +27,7 @@ _REMEDY = "Give both label maps on one grid."
 
 @dataclass(frozen=True)
 class ReportCase:
-    """What the page is told of one case.
+    """The data of one case of the page.
 
     Attributes:
         name: shown as it is, whatever characters it has.

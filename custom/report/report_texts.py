@@ -1,4 +1,4 @@
-"""What a report tells: of a repair, or of a completion."""
+"""Texts of the page, of a repair or of a completion."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ReportTexts:
         keys: what the colours of the third picture mean, by the name of their style.
         means: columns of the table of cases, titles and measures; the last one is the one that counts.
         tiles: measures at the head of the page that stand alone.
-        ledger: whether what was changed is told piece by piece; else the third view shows in full what is new.
+        ledger: whether changes are listed piece by piece; else the third view shows in full what is new.
     """
 
     heading: str

@@ -22,7 +22,7 @@ from .table_rows import Cell, Heading, Row, Table, number
 
 METRICS, PREDICTIONS, PICTURES = "metrics.json", "predictions", "pictures"
 CACHE = "cache_dir"
-"""Where the settings of an evaluation say which slices were asked about; a page does not name places."""
+"""The setting of an evaluation that holds the folder of its slices; a page does not name folders."""
 
 
 def write_drawn_report(

@@ -36,7 +36,7 @@ def upright(picture: np.ndarray) -> np.ndarray:
 
 
 def places_seen(one: Slice, structure: str) -> Bool[np.ndarray, "h w"]:
-    """Where the pointmap says that the structure is: its world mm through the affine's inverse, not the mask.
+    """Where the structure is by the pointmap: its world mm through the affine's inverse, not the mask.
 
     A pointmap with an axis wrong shows an outline that is not the mask's.
     """
@@ -58,8 +58,8 @@ def overlay_picture(one: Slice, structure: str, drawn: Bool[np.ndarray, "s s s"]
 
     Args:
         one: the slice that was seen.
-        structure: which one was asked for.
-        drawn: the answer, in the slice's cube.
+        structure: which one was drawn.
+        drawn: the prediction, in the slice's cube.
         color: of the structure, 0 to 1.
     """
     mask, _ = one.of_structure(structure)

@@ -25,7 +25,7 @@ from .task import Task
 
 @dataclass(frozen=True)
 class CheckedClouds:
-    """What the gate says: a text to show, and each fault on a line."""
+    """The result of the gate: a text to show, and each fault on a line."""
 
     text: str
     faults: tuple[str, ...]

@@ -68,8 +68,8 @@ def run_complete(request: CompletionRequest, say: Callable[[str], None] = LOGGER
     fault.
 
     Args:
-        request: what is asked.
-        say: takes the plan, before anything costs time.
+        request: the settings of the run.
+        say: prints the plan, before anything costs time.
 
     Raises:
         InputError: a setting or a checkpoint that cannot be used, no good case at all, a full disk, or another run at
@@ -117,7 +117,7 @@ def _complete(
 
 
 def find_references(request: CompletionRequest, names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
-    """The truth of each case that has one, by case, and what to say of the others; ``InputError`` of a folder that
+    """The truth of each case that has one, by case, and remarks on the others; ``InputError`` of a folder that
     holds none."""
     if request.reference is None:
         return {}, []
@@ -132,7 +132,7 @@ def find_references(request: CompletionRequest, names: Sequence[str]) -> tuple[d
 
 
 def with_something(cases: Sequence[CheckedCase]) -> tuple[list[CheckedCase], list[str]]:
-    """The cases that hold a structure, and what to say of those that hold background alone.
+    """The cases that hold a structure, and faults of those that hold background alone.
 
     Raises:
         InputError: none holds any.

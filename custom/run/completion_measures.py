@@ -86,7 +86,7 @@ def measure_all(
 def _measured(
     cases: Sequence[CheckedCase], request: CompletionRequest, references: Mapping[str, Path], crew: ProcessPool
 ) -> tuple[dict[str, list[CompletionRow]], dict[str, Answer]]:
-    """Rows by case, and the answers of those that failed."""
+    """Rows by case, and the results of those that failed."""
     rows, tasks = dict[str, list[CompletionRow]](), []
     for case in cases:
         completed, reference = map_of(request.output, "completed", case.name), references.get(case.name)

@@ -1,4 +1,4 @@
-"""What is said of a completion: what will be done, what was, and what could not be drawn."""
+"""Messages of a completion: the plan, the result, and what could not be drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a completion, and what of that none can use."""
+"""The request of a completion, and the checks of its values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOLDERS = ("completed", "source", "confidence")
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionRequest:
-    """What is asked for.
+    """A completion of a data set.
 
     Attributes:
         labels: a folder of label maps, one label map, or a MONAI data list.
@@ -38,7 +38,7 @@ class CompletionRequest:
         label_table: which number is which structure.
         tolerance_mm: of the surface Dice.
         overwrite: whether files in the output folder that no run has written, or that were edited since, are replaced.
-        draws: parts of the given surfaces that the network is shown; what it answers to each is averaged.
+        draws: random subsets of the given surface points that are encoded; their predictions are averaged.
     """
 
     labels: Path
@@ -131,6 +131,6 @@ def check_trained(checkpoint: Path, label_table: str) -> Trained:
 
 
 def _has_hidden(settings: Mapping[str, Any]) -> bool:
-    """Whether the run, or one it began with, hid structures: only then a missing one was ever asked for."""
+    """Whether the run, or one it began with, hid structures: only then it was trained to complete missing ones."""
     by_chance = max(settings.get("hidden_counts") or [0]) > 0
     return bool(by_chance or settings.get("scheme_share") or settings.get("subset_share") or settings.get("init_from"))

@@ -20,7 +20,7 @@ def run_demo(
         cases, size, seed: of the cohort, see :func:`custom.phantoms.write_cohort.make_cohort`; the training has the
             seed too.
         workers: processes; 0 for as many as there are cores.
-        say: takes the plan.
+        say: prints the plan.
         request: fields of the request to set otherwise.
 
     Raises:

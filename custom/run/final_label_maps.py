@@ -59,7 +59,7 @@ def publish(output: Path, cases: Sequence[str], final: str, folder: str = "repai
 
 
 def kept_files(output: Path, cases: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What to say of the files that this run found and left: those edited by hand since they were written, and label
+    """Remarks on the files that this run found and left: those edited by hand since they were written, and label
     maps that no run has written, a line each.
 
     Args:

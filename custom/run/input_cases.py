@@ -100,7 +100,7 @@ def read_input_cases(labels: Path, output: Path, label_table: str | StructureTab
 
 
 def _without_shared_names(paths: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The paths whose case name is theirs alone, and what to say of the others."""
+    """The paths whose case name is theirs alone, and faults of the others."""
     by_name: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         by_name[case_name(path)].append(path)
@@ -170,7 +170,7 @@ def refuse_covered_inputs(
     for other in others:
         if other is not None:
             inputs.append(other)
-            with suppress(InputError):  # said by whoever reads it
+            with suppress(InputError):  # reported by whoever reads it
                 inputs += label_map_paths(other)
     tables = [output / name for name in files]
     refuse_covering([*(output / name for name in folders), *tables], inputs)

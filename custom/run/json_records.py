@@ -1,4 +1,4 @@
-"""Small JSON files that say what has been done."""
+"""Small JSON files that record what has been done."""
 
 from __future__ import annotations
 

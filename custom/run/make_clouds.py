@@ -38,7 +38,7 @@ MADE = "clouds.json"
 
 @dataclass(frozen=True)
 class CloudRequest:
-    """What is asked for.
+    """Clouds of a data set.
 
     Attributes:
         labels: a folder of label maps, one label map, or a MONAI data list.

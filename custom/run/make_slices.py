@@ -34,7 +34,7 @@ MADE = "slices.json"
 
 @dataclass(frozen=True)
 class SliceRequest:
-    """What is asked for.
+    """Slices of a data set.
 
     Attributes:
         dataset: a folder of cases, ``NAME/NAME-image.nii.gz`` and ``NAME/NAME-label.nii.gz``.

@@ -18,7 +18,7 @@ VALIDATIONS = 4
 """In a shortened run. The last falls on the last epoch, when the learning rate is lowest and the field at its best."""
 
 UNCLEANED = {"spare_fraction": 0.0, "reach_mm": 0.0, "bridge_mm": 0.0, "min_volume_mm3": 0.0}
-"""Stage 1 throws nothing away and bridges nothing: stage 2 does, and its ledger says what."""
+"""Stage 1 removes nothing and bridges nothing: stage 2 does, and its ledger lists it."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def training_settings(preset: Preset, structure: Structure, changes: Mapping[str
 def inference_settings(preset: Preset, structure: Structure, changes: Mapping[str, Any]) -> dict[str, Any]:
     """What is given to an inference run on top of its configs; a thin structure's probabilities are kept for bridging.
 
-    The masks are as the field answers; see :data:`UNCLEANED`.
+    The masks are the field's own, thresholded; see :data:`UNCLEANED`.
 
     Args: as in :func:`training_settings`; a key that only training has is left out.
     """

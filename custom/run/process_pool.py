@@ -73,14 +73,14 @@ class ProcessPool:
     def run(
         self, tasks: Sequence[Task], description: str, split: Callable[[Task], Sequence[Task]] | None = None
     ) -> Iterator[Answer]:
-        """Do the tasks in their order, as many at once as there are workers; the answers as they come.
+        """Do the tasks in their order, as many at once as there are workers; yields results as they come.
 
         What one task does to its process is not the loss of others. One whose process was killed is done once more when
         all others are done and none is beside it: the memory it lacked may have been theirs. One of several cases that
         fails of an error nobody has foreseen is done case by case, likewise, and these answer in its place.
 
         After a task that found the disk full none is begun: the others would find it so too. The bar is closed with the
-        last answer: take them all before you raise an error that should stand below it.
+        last result: take them all before you raise an error that should stand below it.
 
         Args:
             tasks: each with a name of its own.
@@ -145,13 +145,13 @@ class ProcessPool:
             try:
                 idle.pipe.send(idle.task)
             except OSError:
-                continue  # it has died; listening to it says so
+                continue  # it has died, which reading its pipe will show
 
     def _hire(self) -> Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs, self.threads), daemon=True)
-        # Inherited: a Ctrl-C is the parent's business from the worker's first moment, before it can say so itself.
+        # Inherited: a Ctrl-C is the parent's business from the worker's first moment, before it can set that itself.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with environment(TQDM_MININTERVAL=str(FILE_SECONDS), TQDM_MAXINTERVAL=str(FILE_SECONDS)):
@@ -169,7 +169,7 @@ class ProcessPool:
         return [member for member in busy if member.pipe in ready]
 
     def _listen(self, member: Worker) -> Answer | None:
-        """What a worker says: an answer, or only how far it is; one that has died answers by its death."""
+        """A worker's message: a result or its progress; a dead worker yields a failed result."""
         assert member.task is not None
         try:
             message: Any = member.pipe.recv()

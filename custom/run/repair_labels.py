@@ -63,8 +63,8 @@ def run_repair(request: RepairRequest, say: Callable[[str], None] = LOGGER.info)
     """Repair a data set. Killed at any moment and called again it goes on, and ends with the same files.
 
     Args:
-        request: what is asked.
-        say: takes the plan, before anything costs time.
+        request: the settings of the run.
+        say: prints the plan, before anything costs time.
 
     Raises:
         InputError: a setting that cannot be used, no good case at all, no room, a full disk, or another run at work.
@@ -153,7 +153,7 @@ def measure_and_report(
 
 
 def find_references(request: RepairRequest, names: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
-    """The truth of each case that has one, by case, and what to say of the others.
+    """The truth of each case that has one, by case, and remarks on the others.
 
     Raises:
         InputError: a folder that holds none, or two of one name.
@@ -171,7 +171,7 @@ def find_references(request: RepairRequest, names: Sequence[str]) -> tuple[dict[
 
 
 def unnamed(cases: Sequence[CheckedCase], repaired: Sequence[CheckedCase], faults: Sequence[str]) -> list[str]:
-    """What to say of the cases that no repaired map came of and no fault speaks of: their worker process has ended."""
+    """Faults of the cases without a repaired map that no other fault names: their worker process has ended."""
     return [
         str(InputError(case.path, "no repaired label map", "one for every case", "See what else is left out."))
         for case in cases

@@ -26,7 +26,7 @@ def repair_structure(
 
     Args:
         labels, output, structure: what of, where to, and which.
-        asked: settings of inference.
+        asked: further settings of inference.
         overrides: settings of training; ``device`` is inference's too.
     """
     common = {"dataset_dir": str(labels), "output_dir": str(output), "structure": structure}

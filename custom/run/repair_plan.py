@@ -1,4 +1,4 @@
-"""What a repair is going to do, said before it begins: cases, structures, steps, time and room."""
+"""The plan of a repair, printed before it begins: cases, structures, steps, time and disk space."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ MASK_BYTES, MAP_BYTES = 0.05, 0.3
 """A voxel, compressed: of a mask or a probability; of a label map with its ledger, pictures and report."""
 BOX_BYTES = 6.0
 TAUGHT_BYTES = 40
-"""What stage 3 keeps of a case while it is trained: of each voxel, and of each point that the teachers are asked at."""
+"""What stage 3 keeps of a case while it is trained: of each voxel, and of each point at which the teachers are
+evaluated."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class RepairPlan:
 
 
 def chosen_structures(structures: Sequence[str], intake: InputCases, labels_of: StructureTable) -> tuple[str, ...]:
-    """The structures that stage 1 repairs: those asked for, or all, as far as a case holds them; in the table's order.
+    """The structures that stage 1 repairs: those requested, or all, as far as a case holds them; in the table's order.
 
     Raises:
         InputError: one asked for is not in the table.
@@ -113,7 +114,7 @@ def need_bytes(
 
 
 def heart_bytes(job: HeartJob | None, state: State, cases: Sequence[CheckedCase]) -> int:
-    """Room that stage 3 takes at most: boxes and what the teachers say while it is trained, checkpoints and label
+    """Room that stage 3 takes at most: boxes and the teachers' outputs while it is trained, checkpoints and label
     maps."""
     if job is None or state == "done":
         return 0
@@ -147,7 +148,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def in_words(seconds: float) -> str:
-    """A length of time as one would say it: ``40 s``, ``7 min``, ``3.5 h``."""
+    """A length of time for reading: ``40 s``, ``7 min``, ``3.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

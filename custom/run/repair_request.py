@@ -1,4 +1,4 @@
-"""What is asked of a repair, and what of that no repair can use."""
+"""The request of a repair, and the checks of its values."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .presets import preset_named
 
 FINALS = ("fused", "unified")
 FINAL = "fused"
-"""Whose label maps a repair ends with unless it is told."""
+"""The stage whose label maps a repair ends with by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RepairRequest:
-    """What is asked of a repair.
+    """A repair of a data set.
 
     Attributes:
         labels: a folder of label maps, one label map, or a MONAI data list.

@@ -53,7 +53,7 @@ class ReportRecord:
 
     @classmethod
     def of(cls, record: Mapping[str, Any], output: Path) -> ReportRecord:
-        """What ``shown.json`` of an output folder says.
+        """The record in ``shown.json`` of an output folder.
 
         Raises:
             InputError: naming the folder; it says nothing: no run has come to its end there, or an older version's.

@@ -178,7 +178,7 @@ def _check_numbers(workers: int, tolerance_mm: float) -> None:
 
 
 def _bytes(path: Path) -> float:
-    """The size of a file, as a measure of the work; what cannot be asked is said once the file is read."""
+    """The size of a file, as a measure of the work; a file without a size is reported once it is read."""
     try:
         return float(max(path.stat().st_size, 1))
     except OSError:

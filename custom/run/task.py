@@ -104,13 +104,13 @@ def faults_of(cases: Sequence[str], call: Callable[[Sequence[str]], Sequence[str
 
 
 def full_disk(place: Path) -> InputError:
-    """What to say of a disk without room."""
+    """The error of a full disk."""
     remedy = "Free some space there; the same command then goes on where it stopped."
     return InputError(place, "no room left on the disk", "room for the repair", remedy)
 
 
 def stop_if_full(answer: Answer, place: Path) -> Answer:
-    """The answer itself, unless the task found the disk full: that is no fault of a single case.
+    """The result itself, unless the task found the disk full: that is no fault of a single case.
 
     Raises:
         InputError: it did.

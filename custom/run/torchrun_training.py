@@ -14,7 +14,7 @@ from .json_records import write_record
 from .stage1_structures import StructureJob, run_training
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
-"""``torchrun`` of this very environment, whatever the PATH says."""
+"""``torchrun`` of this very environment, whatever the PATH is."""
 
 TOGETHER = "torchrun.json"
 """Settings of a training by several processes, beside its checkpoints while it runs."""

@@ -44,8 +44,8 @@ trained on one, with the same result to the bit however many workers there are."
 class HeartJob(StructureJob):
     """Training of the whole heart's field on the fused label maps, calibration, and the drawing of all cases.
 
-    Its folder is ``OUTPUT/unified_run``: ``heart/best.pt``, and ``maps/CASE.nii.gz`` as the field answers. The rules of
-    stage 2 then make ``OUTPUT/unified/CASE.nii.gz`` of them, with a ledger in ``OUTPUT/unified_run/ledger``.
+    Its folder is ``OUTPUT/unified_run``: ``heart/best.pt``, and ``maps/CASE.nii.gz``, the field's own label maps. The
+    rules of stage 2 then make ``OUTPUT/unified/CASE.nii.gz`` of them, with a ledger in ``OUTPUT/unified_run/ledger``.
     """
 
     passing: ClassVar[tuple[str, ...]] = ("boxes",)
@@ -70,10 +70,10 @@ def make_heart_job(
 ) -> HeartJob | None:
     """What has to be run for the whole heart; ``None`` if it is left out or no case holds anything.
 
-    The fused label maps are not looked at: all that they depend on is, so that it can be said before there are any.
+    The fused label maps are not looked at: all that they depend on is, so that it is known before there are any.
 
     Args:
-        request: what is asked.
+        request: the settings of the run.
         cases: those that are fused.
         jobs: of stage 1, by structure; their fields are the teachers.
     """

@@ -73,7 +73,7 @@ def _send(pipe: Connection, message: Any) -> None:
 
 
 def write_to(log: Path | None) -> None:
-    """Let all that this process says, libraries of C included, go to the end of a file."""
+    """Append all output of this process, C libraries included, to a file."""
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as stream:
@@ -83,7 +83,7 @@ def write_to(log: Path | None) -> None:
 
 @contextmanager
 def _telling(pipe: Connection, lock: threading.Lock) -> Iterator[None]:
-    """Meanwhile tell the parent how far the task is."""
+    """Meanwhile send the task's progress to the parent."""
     done = threading.Event()
 
     def tell() -> None:

@@ -28,7 +28,7 @@ class WorkflowPlan:
     """A repair cut up into jobs.
 
     Attributes:
-        request: what is asked; its device is that of the job at hand.
+        request: the settings of the run; its device is that of the job at hand.
         cases: the good ones.
         faults: what is wrong with the others, a line each.
         batches: names of the cases that one job takes together, by the batch's number in four digits or more.
@@ -89,7 +89,7 @@ class WorkflowPlan:
 
 
 def request_of(asked: Mapping[str, Any]) -> RepairRequest:
-    """What a workflow's settings ask: fields of :class:`RepairRequest`, some of them as one would type them.
+    """A workflow's settings as a request: fields of :class:`RepairRequest`, some of them as one would type them.
 
     Raises:
         InputError: a setting that is none, labels or output missing, or a value of another kind.

@@ -114,13 +114,13 @@ def checked(blueprint: WorkflowPlan, device: str, processes: int) -> WorkflowPla
 
 
 def infer_batch(blueprint: WorkflowPlan, structure: str, batch: str) -> None:
-    """Write one structure's masks of a batch of cases. What is wrong with a case is said here, and noted by
+    """Write one structure's masks of a batch of cases. A fault of a case is printed here, and noted by
     :func:`fuse_batch`, which misses its mask."""
     infer(blueprint.job(structure), blueprint.batches[batch])
 
 
 def fuse_batch(blueprint: WorkflowPlan, batch: str, mark: Path) -> None:
-    """Make one heart of each case of a batch; what is wrong with a case is said and noted, the others are done."""
+    """Make one heart of each case of a batch; faults of a case are printed and noted, the others are done."""
     request = blueprint.request
     settings = {**fusion_settings(request.output, bool(blueprint.structures)), **stage2_settings(request)}
 
@@ -154,7 +154,7 @@ def unify(blueprint: WorkflowPlan, device: str, processes: int, threads: int) ->
 
 
 def draw_batch(blueprint: WorkflowPlan, batch: str, mark: Path) -> None:
-    """Draw a batch of cases from the whole heart's field, and let the rules have their say; faults are noted."""
+    """Draw a batch of cases from the whole heart's field, and apply the rules; faults are noted."""
     job = blueprint.heart(blueprint.fused)
     faults = list[str]()
     if job is not None:

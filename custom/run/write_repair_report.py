@@ -146,7 +146,7 @@ def show(
 
 
 def changed(case: ReportCase) -> Difference:
-    """What a case's measures say of its change; what passed from one structure to another counts on both sides."""
+    """The change of a case, by its measures; what passed from one structure to another counts on both sides."""
     lost, won, had = (
         sum((case.value(name, column) or 0.0 for name in case.measures), 0.0)
         for column in ("removed_mm3", "added_mm3", "volume_mm3_before")

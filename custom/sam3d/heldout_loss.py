@@ -33,7 +33,7 @@ class HeldOutLoss(Metric):
     Args:
         loss_function: :class:`custom.sam3d.stage_loss.ShapeLoss`, of its own for validation.
         label_table: name of the table.
-        output_transform: from an engine's output to an answer of
+        output_transform: from an engine's output to an output of
             :class:`custom.sam3d.inferers.ValidationInferer` and its target.
         device: where the sums are kept.
     """

@@ -1,4 +1,4 @@
-"""How MONAI's engines ask the model: what of a batch goes where, in training, validation and inference."""
+"""Prepare-batch and inferers of the shape model, for training, validation and inference."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def unwrapped(network: nn.Module) -> ShapeModel:
 
 
 class PrepareShape(PrepareBatch):
-    """Sort a batch: the shapes, what is true of them, and beside them what the flow is told and which shapes they are.
+    """Sort a batch: the shapes, their targets, and as keyword arguments the flow's condition and which shapes they are.
 
     A shape is known by its item's ``index`` and ``turn``.
     """
@@ -104,11 +104,11 @@ class TrainingInferer(Inferer):
 class ValidationInferer(TrainingInferer):
     """Ask for the same with noise and moments that are alike in every epoch, and draw the shapes.
 
-    The answer holds ``drawn`` too, probabilities [b, 1, s, s, s]: of stage ``vae`` what comes back of each shape.
+    The output holds ``drawn`` too, probabilities [b, 1, s, s, s]: in stage ``vae`` the reconstruction of each shape.
 
     Args:
         bf16, decode, most_codes: of :class:`TrainingInferer`.
-        draws: moments at which the flow is asked of each shape; the answer has the mean loss of all.
+        draws: time steps at which the flow is evaluated for each shape; the output has the mean loss of all.
         steps: of drawing; 0 draws nothing.
         guidance: of drawing.
         seed: of noise and moments.

@@ -143,7 +143,7 @@ class RunSummary:
     Args:
         folder: of the run.
         network: of the run.
-        rank: only process 0 says anything.
+        rank: only process 0 logs.
     """
 
     def __init__(self, folder: str | Path, network: nn.Module, rank: int = 0) -> None:

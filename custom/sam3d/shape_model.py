@@ -165,7 +165,8 @@ class ShapeModel(nn.Module):
         return logits
 
     def told(self, conditions: Mapping[str, Tensor]) -> Float[Tensor, "b m v"]:
-        """What the flow is told, from the keys of :func:`custom.sam3d.slice_conditions.conditions_of`, batched."""
+        """The flow's condition tokens, from the keys of :func:`custom.sam3d.slice_conditions.conditions_of`,
+        batched."""
         own = [conditions[name] for name in ("image", "mask", "pointmap")]
         full = [conditions[f"full_{name}"] for name in ("image", "mask", "pointmap") if f"full_{name}" in conditions]
         context: Tensor = self.conditioner(*own, full=tuple(full) or None)
@@ -218,7 +219,7 @@ class ShapeModel(nn.Module):
             conditions: ``image`` [b, 1, h, w], ``mask`` [b, 1, h, w], ``pointmap`` [b, 3, h, w], and the three of the
                 whole slice if the model was trained with ``crop``.
             steps, guidance, guided_until, rescale: of :func:`custom.models.sam3d.euler_sampler.sample_codes`.
-            seeds: of the noise of each case, so that an answer does not depend on its neighbours in the batch; 0, 1 and
+            seeds: of the noise of each case, so that a sample does not depend on its neighbours in the batch; 0, 1 and
                 so on if left out.
         """
         context = self.told(conditions)

@@ -1,4 +1,4 @@
-"""What a network is told of a slice, and which slice of a shape it is told (C1-C3).
+"""The condition of the flow, made of a slice, and the choice of the slice of a shape (C1-C3).
 
 The object's frame is its case's cube: -1 to 1 from face to face along the cube's axes i, j, k. There is no pose to
 find; a pointmap holds where in this frame each pixel of the structure lies, so that it also says which plane is seen.
@@ -28,7 +28,7 @@ WINDOW = 1.2
 
 
 def conditions_of(one: Slice, structure: str | int, crop: bool = False) -> dict[str, Float32[torch.Tensor, "c h w"]]:
-    """What a slice says of one structure.
+    """The condition that a slice gives for one structure.
 
     Returns:
         ``image`` [1, h, w] in [0, 1], ``mask`` [1, h, w] of 0 and 1, ``pointmap`` [3, h, w] in the cube's frame, NaN

@@ -15,8 +15,8 @@ from ..models.sam3d.flow_losses import codec_terms
 class ShapeLoss(nn.Module):
     """The loss of a stage: of ``vae`` the codec's three terms, else the flow's and what its estimate decodes to.
 
-    The estimate is where the flow's velocity leads from a moment on the way; it says little near the noise, so that
-    only moments after ``decoded_loss_after`` are judged by what they decode to.
+    The estimate is the end point of the flow's velocity at a time step; near the noise it carries little information,
+    so that the losses of its decoding count only after ``decoded_loss_after``.
 
     Args:
         kl_weight: of the codes' distance from unit noise.
@@ -39,7 +39,7 @@ class ShapeLoss(nn.Module):
         self.terms: dict[str, float] = {}
 
     def forward(self, answer: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
-        """Of an answer of :meth:`custom.sam3d.shape_model.ShapeModel.forward`, with ``decoded`` logits of its
+        """The loss of an output of :meth:`custom.sam3d.shape_model.ShapeModel.forward`, with ``decoded`` logits of its
         estimate if one of their terms has a weight; and of ``occupancy`` [b, 1, s, s, s], ``axis`` and ``slice_idx``
         [b], and ``sdf_mm`` [b, 1, s, s, s] if that term has a weight."""
         occupancy = target["occupancy"].float()

@@ -62,7 +62,8 @@ def heart_items(
 
 
 class LoadHeartSlicesd(Transform):
-    """Read what the slices of an item say: :func:`custom.sam3d.slice_conditions.conditions_of` of each, stacked.
+    """Read the conditions of the slices of an item: :func:`custom.sam3d.slice_conditions.conditions_of` of each,
+    stacked.
 
     Adds ``image`` [n, 1, h, w] and so on, ``labels``, the index of each structure [n], and ``affine`` [4, 4].
 
@@ -88,7 +89,7 @@ class LoadHeartSlicesd(Transform):
 
 
 class PrepareSlices(PrepareBatch):
-    """Sort a batch of one case: its images, nothing that is true, and beside them what the flow is told."""
+    """Sort a batch of one case: its images, no target, and as keyword arguments the flow's condition."""
 
     def __call__(
         self,

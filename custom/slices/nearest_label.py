@@ -1,4 +1,4 @@
-"""Labels at fractional places of a grid: the nearest voxel's, and where several are as near, what most around say."""
+"""Labels at fractional places of a grid: the nearest voxel's, and where several are as near, the majority around."""
 
 from __future__ import annotations
 

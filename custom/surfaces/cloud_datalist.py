@@ -28,7 +28,7 @@ def write_listing(
         folder: of the clouds.
         labels: the label map of each case.
         splits: where each case belongs.
-        scale_mm: of the frame that all clouds share, to be said in the list.
+        scale_mm: of the frame that all clouds share, noted in the list.
 
     Raises:
         InputError: the place cannot be written.

@@ -23,7 +23,7 @@ wp.config.log_level = wp.LOG_ERROR
 
 
 def _start_quietly() -> None:
-    """Start warp, which else says on standard error that there is no GPU, whether one is wanted or not."""
+    """Start warp without its message on standard error where there is no GPU."""
     kept = os.dup(2)
     try:
         with open(os.devnull, "wb") as nowhere:

@@ -131,7 +131,7 @@ class Cloud:
 
     @classmethod
     def read(cls, path: str | Path) -> Cloud:
-        """Read a file and check that its arrays are what they should be; not what they say, which is the gate's part.
+        """Read a file and check that its arrays are what they should be; their values are checked by the gate.
 
         Raises:
             InputError: no such file, a damaged one, another schema, an array that is missing or of another shape or

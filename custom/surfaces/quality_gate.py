@@ -67,7 +67,7 @@ def entry(path: Path, quality: Quality, label_digest: str = "") -> dict[str, Any
 
 
 def unchanged(path: Path, known: Mapping[str, Any] | None) -> bool:
-    """Whether a file is the one the gate speaks of."""
+    """Whether a file is the one the gate has checked."""
     if known is None or not known.get("digest"):
         return False
     now = state_if_there(path, FileState.of(known))

@@ -22,7 +22,7 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
     with replacing(path, "room for a checkpoint", remedy) as part, open(part, "wb") as file:
         try:
             torch.save(content, file)
-        except RuntimeError as error:  # torch wraps what the file says in an error of its own
+        except RuntimeError as error:  # torch wraps the file's error in one of its own
             cause = error.__cause__ or error.__context__
             raise cause if isinstance(cause, OSError) else OSError(str(error).splitlines()[0][:80]) from error
         file.flush()
@@ -35,7 +35,7 @@ def read_content(path: Path, device: str | torch.device) -> Any:
         with ZipFile(path) as records:
             damaged = records.testzip()
         if damaged is None:
-            # Mapped: of a table of many codes only the rows that are asked are ever in memory.
+            # Memory-mapped: of a table of many codes only the rows that are read are ever in memory.
             return torch.load(path, map_location=device, weights_only=True, mmap=True)
         reason = f"record {damaged} fails its checksum"
     except pickle.UnpicklingError as error:

@@ -14,7 +14,7 @@ from ..models.near.near_field import NearField
 def synchronised(field: NearField, device: torch.device) -> nn.Module:
     """A field whose processes learn from all their batches together.
 
-    Every process keeps all codes; the gradients of the rows that any process has asked are averaged, as
+    Every process keeps all codes; the gradients of the rows in any process's batch are averaged, as
     ``DistributedDataParallel`` averages those of the weights. It is left out where only codes learn.
 
     Args:
@@ -36,7 +36,7 @@ def synchronised(field: NearField, device: torch.device) -> nn.Module:
 
 
 def average_gradient(gradient: Tensor, device: torch.device) -> Tensor:
-    """The mean over all processes of a table's gradient; of a sparse one with the rows that any of them asked.
+    """The mean over all processes of a table's gradient; of a sparse one with the rows of all batches.
 
     Args:
         gradient: of this process, [cases, numbers].

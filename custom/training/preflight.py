@@ -72,8 +72,9 @@ def free_settings(configs: Path) -> set[str]:
 def check_keys(config: Mapping[str, Any], configs: Path) -> None:
     """Refuse a key that no config of the run declares and nothing refers to.
 
-    MONAI does not say which configs a run was made of. One counts as used if all its keys are in the merged ``config``,
-    as those of the used ones are. What stands inside a setting that is declared as an empty object is not judged here.
+    MONAI does not tell which configs a run was made of. One counts as used if all its keys are in the merged
+    ``config``, as those of the used ones are. The inside of a setting that is declared as an empty object is not
+    checked.
 
     Raises:
         InputError: naming the nearest declared key, or the configs that it is a setting of; or no config is there.
@@ -94,7 +95,7 @@ def check_keys(config: Mapping[str, Any], configs: Path) -> None:
 
 
 def unknown_setting(key: str, declared: Mapping[str, set[str]], known: set[str]) -> InputError:
-    """What to say of a key: which configs have it, or what it may have been meant to be."""
+    """The hint for an unknown key: which configs have it, or the nearest known key."""
     wanted = "one of its settings"
     elsewhere = sorted((name for name, keys in declared.items() if key in keys), key=lambda name: ("/" in name, name))
     if elsewhere:
@@ -121,7 +122,7 @@ def check_config(bundle_root: str | Path) -> None:
 
 
 def check_device_is_named(device: Any, configs: Path) -> None:
-    """Refuse an expression for the device that no JSON config in a folder and below has: it cannot be judged unread.
+    """Refuse an expression for the device that no JSON config in a folder and below has: it cannot be checked unread.
 
     Raises:
         InputError: saying how a device is named.
@@ -177,7 +178,7 @@ def with_label_maps(inputs: Sequence[str | Path]) -> list[Path]:
     elsewhere."""
     found = [Path(given) for given in inputs if str(given)]
     for given in list(found):
-        with suppress(InputError):  # said by whoever reads it
+        with suppress(InputError):  # reported by whoever reads it
             found += label_map_paths(given)
     return found
 
@@ -189,7 +190,7 @@ class Preflight:
         bundle_root: the bundle's folder.
         folder: where the run will write.
         seed: of everything random; ``None`` leaves the seeds alone.
-        structure: its name, to point to its settings overlay; empty to say nothing.
+        structure: its name, to point to its settings overlay; empty for none.
         cpu_threads: torch's threads; 0 leaves them alone. A small network is slower on many threads than on one.
         inputs: files and folders that the run reads, data lists and folders of label maps among them; empty names
             stand for none.

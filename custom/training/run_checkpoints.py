@@ -1,4 +1,4 @@
-"""What the checkpoints of every kind of run have in common: when they are written, and how a run goes on (A1.6, B2)."""
+"""The checkpoint handler of every bundle: when checkpoints are written, and how a run resumes (A1.6, B2)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SHARE = 0.05
 
 
 class CheckpointHandler(ABC):
-    """Keep ``last.pt`` and ``best.pt``, and go on from ``last.pt`` when the run starts.
+    """Write ``last.pt`` and ``best.pt``, and resume from ``last.pt`` when the run starts.
 
     ``last.pt`` is written at the end of an epoch when ``seconds`` have passed since it was last written, and at the
     end; a run killed in between repeats the epochs since, with the same points, and ends with the same weights. Where
@@ -50,7 +50,7 @@ class CheckpointHandler(ABC):
         fingerprints: of the files trained on, by case.
         settings: what a resumed run must share; ``settings["network"]`` rebuilds the network.
         evaluator: whose best metric decides on ``best.pt``.
-        resume: whether to go on from ``last.pt``; if not, a folder that holds one is refused.
+        resume: whether to resume from ``last.pt``; if not, a folder that holds one is refused.
         seconds: least time between two writings of ``last.pt``; 0: after every epoch, however long it takes.
         rank: only process 0 writes.
     """
@@ -79,7 +79,7 @@ class CheckpointHandler(ABC):
 
     @abstractmethod
     def check_same(self, content: Mapping[str, Any]) -> None:
-        """Refuse to go on with other settings or cases than the run was begun with. Raises ``InputError``."""
+        """Refuse to resume with other settings or cases than the run was begun with. Raises ``InputError``."""
 
     @abstractmethod
     def take(self, content: Mapping[str, Any]) -> None:
@@ -136,7 +136,7 @@ class CheckpointHandler(ABC):
         return scaler if scaler is not None else torch.amp.GradScaler("cpu", enabled=False)
 
     def refuse_other(self, begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        """Refuse to go on where a value differs, the run's length included: the learning rate follows from it.
+        """Refuse to resume where a value differs, the run's length included: the learning rate follows from it.
 
         Raises:
             InputError: naming the first that does.

@@ -58,7 +58,7 @@ def each(rule: Rule, least: int = 0, most: float | int = float("inf")) -> Rule:
 
 
 def _is_expression(value: Any) -> bool:
-    """Whether it is a regular expression that says something."""
+    """Whether it is a valid regular expression that is not empty."""
     try:
         return isinstance(value, str) and bool(value) and bool(re.compile(value))
     except re.error:

@@ -38,7 +38,7 @@ class HeartBoxd(MapTransform):
         margin: voxels around all structures.
         label_table: name of the structure table.
         typical_extents: where structures usually lie, first and last unit (x, y, z) by their name; from a checkpoint.
-        unlabelled: structures whose labels are not to be believed; their voxels count as background.
+        unlabelled: structures whose labels are ignored; their voxels count as background.
         slices_axis: see :func:`custom.volumes.heart_frame.estimated_frame`; the box is then always estimated.
     """
 

@@ -22,7 +22,7 @@ def smooth_along(mask: Shaped[np.ndarray, "i j k"], spacing_mm: Spacing, sigma_m
     """A mask of vessels averaged along their course, and cut where it has as many voxels as before.
 
     From every voxel within two of the mask a line is walked both ways along the vessel's course (the first principal
-    axis of the mask around each place); the mask's Gaussian mean on that line says how surely the voxel is inside. Line
+    axis of the mask around each place); the mask's Gaussian mean on that line is how surely the voxel is inside. Line
     integral convolution (Cabral and Leedom, 1993) on a field of courses.
 
     Args:

@@ -1,4 +1,4 @@
-"""Put questions to the network: what it is given of a slice, and all that one model answers to it (C4)."""
+"""Prepare-batch and inferer of the evaluation: a slice as input, all predictions of one model as output (C4)."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ ABOUT = {
     "untuned_base": "the same flow without its adapters, from the same slice and noise",
     "codec_ceiling": "the truth encoded and decoded again: what the codec loses whatever the flow does",
 }
-"""What a model answers, and what each answer is."""
+"""The predictions of a model, and what each is."""
 
 
 def methods_of(model: ShapeModel) -> tuple[str, ...]:
-    """Names of the answers of a model, the one that matters first: of all stages its own and those before it."""
+    """Names of the predictions of a model, its own stage first, then those before it."""
     if model.stage == "vae":
         return ("codec_ceiling",)
     return ("lora", "untuned_base", "codec_ceiling") if model.adapted else ("base", "codec_ceiling")
@@ -48,8 +48,9 @@ def without_adapters(model: ShapeModel) -> Iterator[None]:
 class LoadEvaluationItemd(Transform):
     """Read a question of :func:`custom.sam3d.evaluation.evaluation_items.find_evaluation_items`.
 
-    Adds what :func:`custom.sam3d.slice_conditions.conditions_of` says of the slice, ``seen``, the structure's whole
-    mask [s, s], ``occupancy`` [1, s, s, s], the truth, ``affine`` [4, 4], and ``seed``, whatever else is asked.
+    Adds what :func:`custom.sam3d.slice_conditions.conditions_of` makes of the slice, ``seen``, the structure's whole
+    mask [s, s], ``occupancy`` [1, s, s, s], the truth, ``affine`` [4, 4], and ``seed``, the same whatever else is
+    evaluated.
 
     Args:
         voxels: along each axis of the network's cube.
@@ -76,7 +77,7 @@ class LoadEvaluationItemd(Transform):
 
 
 class PrepareEvaluation(PrepareBatch):
-    """Sort a batch of questions: the truth, and beside it what is told and the seeds of the noise."""
+    """Sort a batch: the truth, and as keyword arguments the condition and the seeds of the noise."""
 
     def __call__(
         self,
@@ -95,7 +96,7 @@ class PrepareEvaluation(PrepareBatch):
 
 
 class EvaluationInferer(Inferer):
-    """All answers of a model to a batch of questions: probabilities [b, m, s, s, s], in the order of
+    """All predictions of a model for a batch: probabilities [b, m, s, s, s], in the order of
     :func:`methods_of`.
 
     Args:
@@ -133,7 +134,7 @@ class EvaluationInferer(Inferer):
 
 
 class SplitPredictionsd(Transform):
-    """Cut all answers to a question into ``answers``, probabilities [m, s, s, s], and ``pred``, the first one as a
+    """Split all predictions for an item into ``answers``, probabilities [m, s, s, s], and ``pred``, the first one as a
     volume of 0 and 1 [1, s, s, s]; above a half is inside."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

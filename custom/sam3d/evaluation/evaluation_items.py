@@ -1,4 +1,4 @@
-"""What is asked of a network that draws hearts from slices: one slice of each structure and axis of a case (C4)."""
+"""Items of the evaluation: one slice of each structure and axis of a case (C4)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...slices.slice_datalist import SPLITS, read_listing
 
 @dataclass(frozen=True)
 class EvaluationItems:
-    """What is asked.
+    """The slices that are evaluated.
 
     Attributes:
         items: ``slice`` and ``sdf`` (absolute paths), ``case``, ``patient``, ``structure``, ``axis`` and ``slice_idx``.
@@ -43,7 +43,7 @@ def find_evaluation_items(
         split: whose patients.
         structures: only these; all of the table if empty.
         axes: across which the slices lie.
-        least_pixels: a slice with fewer of the structure is not asked about.
+        least_pixels: a slice with fewer of the structure is not evaluated.
         only_cases: only these; all if empty.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Score what a network answers beside what needs none, volume by volume, and write it down (C4, C5)."""
+"""Score a network's predictions beside baselines without one, volume by volume, and write the tables (C4, C5)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ABOUT_GUESSES = {
 
 
 def baseline_predictors(shapes: TrainingShapes) -> dict[str, Guess]:
-    """The answers that need no network, by name."""
+    """The baselines that need no network, by name."""
     return {
         "mean_shape": MeanShape(shapes),
         "mean_shape_placed": PlacedMeanShape(shapes),
@@ -47,7 +47,8 @@ def baseline_predictors(shapes: TrainingShapes) -> dict[str, Guess]:
 
 
 def model_facts(model: ShapeModel) -> dict[str, Any]:
-    """What ``metrics.json`` says of a model: its stage, and of an adapted one how much of the flow the adapters are."""
+    """The entries of ``metrics.json`` for a model: its stage, and of an adapted one how much of the flow the adapters
+    are."""
     told: dict[str, Any] = {"stage": model.stage, "flow_parameters": 0, "adapter_parameters": 0, "adapter_share": 0.0}
     told["flow_parameters"] = parameter_counts(model.part("flow"))[1]
     if model.adapted:
@@ -57,17 +58,17 @@ def model_facts(model: ShapeModel) -> dict[str, Any]:
 
 
 class EvaluationScoreHandler:
-    """Score every answer when it is there; at the end write ``metrics.json`` and ``metrics.csv``.
+    """Score every prediction when it is there; at the end write ``metrics.json`` and ``metrics.csv``.
 
     As they come, ``predictions/NAME.nii.gz`` (the first method's volume, the structure's number inside, on the cube's
     grid and affine) and ``meshes/NAME.obj`` (its surface, world mm, where its probability passes a half) are written;
-    NAME is :func:`custom.metrics.slice_evaluation.question_name`. An empty answer is written as an empty volume and an
-    empty mesh. A structure that a case lacks was not asked for (``unasked``), so that no truth is empty.
+    NAME is :func:`custom.metrics.slice_evaluation.question_name`. An empty prediction is written as an empty volume and
+    an empty mesh. A structure that a case lacks was not asked for (``unasked``), so that no truth is empty.
 
     Args:
         folder: of the evaluation.
-        questions: that are asked.
-        model: that answers.
+        questions: the items of the evaluation.
+        model: that is evaluated.
         shapes: of the training patients, for the answers that need no network.
         settings: what the numbers were made with, for ``metrics.json``.
         tolerances_mm: of the surface Dice.
